@@ -1,0 +1,39 @@
+# Two commands are all a newcomer needs: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check serve lock benchmark clean
+
+demo: $(INSTALLED)
+	$(BIN)/pacs-ai demo --once
+
+serve: $(INSTALLED)
+	$(BIN)/pacs-ai serve --config config/pacs-ai.toml
+
+test: $(INSTALLED)
+	scripts/peers
+	$(BIN)/pytest
+
+check: $(INSTALLED)
+	scripts/check
+
+benchmark: $(INSTALLED)
+	scripts/peers
+	$(BIN)/pytest tests/benchmarks -s -p no:cacheprovider --override-ini testpaths=tests/benchmarks
+
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --all-extras --group dev pyproject.toml --upgrade -o requirements.lock
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.12, say")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,54 @@
+"""The verbs of `pacs-ai`, and the one place where an error becomes a message and an exit code."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from pacs_ai import __version__
+from pacs_ai.errors import PacsAiError
+
+from . import checks, files, log_queries, running, study_queries
+
+app = typer.Typer(
+    name="pacs-ai",
+    help="A DICOM service that reads chest radiographs. Not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pacs-ai {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+running.add_to(app)
+files.add_to(app)
+study_queries.add_to(app)
+log_queries.add_to(app)
+checks.add_to(app)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 something failed, 2 wrong usage or settings, 3 not found, 4 peer unreachable."""
+    try:
+        app()
+    except PacsAiError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except Exception:
+        logging.getLogger("pacs_ai").exception("pacs-ai stopped because of a fault; please report the lines below")
+        sys.exit(1)

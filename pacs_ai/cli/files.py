@@ -1,0 +1,136 @@
+"""`process`, `send`, `echo`: files in, objects or statuses out."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import track
+
+from pacs_ai.errors import NotDicom, NotFound
+from pacs_ai.inference.card import read_card
+from pacs_ai.settings import Node
+
+from .options import ConfigOption, JsonOption, VerboseOption, settings_of
+from .output import percent, print_json, print_table
+
+if TYPE_CHECKING:
+    from pacs_ai.dimse.sender import Parcel
+    from pacs_ai.folder import FolderLine
+
+CallingOption = Annotated[str, typer.Option("-aet", "--aetitle", help="Our AE title.")]
+CalledOption = Annotated[str, typer.Option("-aec", "--call", help="The peer's AE title.")]
+_ANY_SIZE = 1 << 40
+
+
+def add_to(app: typer.Typer) -> None:
+    """The verbs are part of the command."""
+    app.command()(process)
+    app.command()(send)
+    app.command()(echo)
+
+
+def process(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="DICOM files or folders of them.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the result objects.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Read files or folders and write reports and captures to a folder; no network, no database."""
+    from pacs_ai.folder import process_folder  # noqa: PLC0415 - imaging libraries take a second to import
+    from pacs_ai.service import build_reader, load_classifier  # noqa: PLC0415
+
+    settings = settings_of(config, verbose=verbose)
+    files = list(_files(paths))
+    card = read_card(settings.model.path)
+    reader = build_reader(settings, card, load_classifier(settings, card))
+    lines = process_folder(files, reader, out)
+    if as_json:
+        print_json(line.document for line in lines)
+        return
+    _print_lines(list(lines))
+
+
+def _print_lines(lines: list["FolderLine"]) -> None:
+    print_table(
+        ("file", "outcome", "probability", "reason", "detail"),
+        [
+            (
+                Path(str(line.document["path"])).name,
+                line.document["outcome"],
+                percent(line.document["probability"]),  # type: ignore[arg-type]
+                line.document["reason"],
+                line.document["detail"],
+            )
+            for line in lines
+        ],
+    )
+
+
+def send(
+    host: str,
+    port: int,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
+    aet: CallingOption = "PACS_AI_SCU",
+    aec: CalledOption = "ANY-SCP",
+    verbose: VerboseOption = False,
+) -> None:
+    """Send files or folders by C-STORE; one line for each instance that was not accepted."""
+    from pacs_ai.dimse.sender import Sender  # noqa: PLC0415
+
+    settings_of(None, verbose=verbose)
+    node = Node(name="peer", ae_title=aec, host=host, port=port)
+    parcels = [_parcel(path) for path in _files(paths)]
+    outcomes = Sender(aet).send(node, parcels)
+    is_quiet = not sys.stderr.isatty()
+    refused = [
+        outcome
+        for outcome in track(outcomes, total=len(parcels), description="sending", disable=is_quiet, console=None)
+        if not outcome.is_accepted
+    ]
+    for outcome in refused:
+        typer.echo(f"{outcome.parcel.path}: {outcome.detail}", err=True)
+    typer.echo(f"{len(parcels) - len(refused)} of {len(parcels)} accepted")
+    if refused:
+        raise typer.Exit(1)
+
+
+def echo(host: str, port: int, aet: CallingOption = "PACS_AI_SCU", aec: CalledOption = "ANY-SCP") -> None:
+    """Ask a peer with C-ECHO whether it is there."""
+    from pacs_ai.dimse.sender import Sender  # noqa: PLC0415
+
+    settings_of(None)
+    status = Sender(aet).echo(Node(name="peer", ae_title=aec, host=host, port=port))
+    typer.echo(f"{aec}@{host}:{port} answered {status}")
+    if status != "0x0000":
+        raise typer.Exit(1)
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(found for found in path.rglob("*") if found.is_file())
+        elif path.is_file():
+            yield path
+        else:
+            message = f"{path}: no such file or folder"
+            raise NotFound(message)
+
+
+def _parcel(path: Path) -> "Parcel":
+    from pacs_ai.dimse.sender import Parcel  # noqa: PLC0415
+    from pacs_ai.imaging.film import read_header  # noqa: PLC0415
+
+    try:
+        header = read_header(path, max_bytes=_ANY_SIZE)
+    except NotDicom as error:
+        message = f"{path}: {error}"
+        raise NotDicom(message) from error
+    return Parcel(
+        path=path,
+        sop_class_uid=str(header.SOPClassUID),
+        sop_instance_uid=str(header.SOPInstanceUID),
+        transfer_syntax_uid=str(header.file_meta.TransferSyntaxUID),
+    )

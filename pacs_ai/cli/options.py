@@ -1,0 +1,20 @@
+"""Options that several verbs share, and the settings they lead to."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pacs_ai.logs import set_up_logging
+from pacs_ai.settings import Settings, load_settings
+
+ConfigOption = Annotated[Path | None, typer.Option("-c", "--config", help="Settings file (TOML).", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
+VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More log lines on stderr.")]
+
+
+def settings_of(config: Path | None, *, verbose: bool = False) -> Settings:
+    """Logging is set up and the settings are read; without -c, `pacs-ai.toml` of this folder when there is one."""
+    set_up_logging(verbose=verbose)
+    default = Path("pacs-ai.toml")
+    return load_settings(config or (default if default.is_file() else None))

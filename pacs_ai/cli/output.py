@@ -1,0 +1,61 @@
+"""What is printed: tables for people, plain text where stdout is no terminal, JSON lines for scripts."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+_STYLES = {
+    "positive": "bold red",
+    "STAT": "bold red",
+    "HIGH": "yellow",
+    "negative": "green",
+    "not_analysed": "magenta",
+    "FAILED": "bold red",
+}
+
+
+def print_json(lines: Iterable[Mapping[str, object]]) -> None:
+    """One object per line."""
+    for line in lines:
+        sys.stdout.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """A table on a terminal, tab-separated lines with a heading elsewhere."""
+    if not sys.stdout.isatty():
+        if title:
+            sys.stdout.write(f"# {title}\n")
+        sys.stdout.write("\t".join(columns) + "\n")
+        for row in rows:
+            sys.stdout.write("\t".join(_plain(cell) for cell in row) + "\n")
+        return
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(_styled(_plain(cell)) for cell in row))
+    Console().print(table)
+
+
+def short(uid: str | None) -> str:
+    """The end of a UID, enough to tell it apart on a terminal."""
+    if uid is None:
+        return ""
+    return uid if len(uid) <= 14 or not sys.stdout.isatty() else f"…{uid[-12:]}"
+
+
+def percent(probability: float | None) -> str:
+    """A probability for people."""
+    return "" if probability is None else f"{probability:.1%}"
+
+
+def _plain(cell: object) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _styled(cell: str) -> str:
+    escaped = cell.replace("[", r"\[")
+    style = _STYLES.get(cell)
+    return f"[{style}]{escaped}[/]" if style else escaped

@@ -1,0 +1,105 @@
+"""`serve` and `demo`."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import ConfigOption, JsonOption, VerboseOption, settings_of
+from .output import percent, print_json, print_table
+
+if TYPE_CHECKING:
+    from pacs_ai.demonstration import Demonstration
+
+# DICOM and imaging libraries take a second to import: each verb imports what it needs, so that queries answer at once.
+
+
+def add_to(app: typer.Typer) -> None:
+    """The verbs are part of the command."""
+    app.command()(serve)
+    app.command()(demo)
+
+
+def serve(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
+    """Receive, read and deliver until SIGTERM or Ctrl-C; what has begun is finished first."""
+    from pacs_ai.service import Service  # noqa: PLC0415
+
+    service = Service(settings_of(config, verbose=verbose))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.ask_to_stop())
+    try:
+        service.start()
+    except OSError as error:
+        typer.echo(f"the DICOM port cannot be opened: {error.strerror}; is another service on it?", err=True)
+        service.stores.database.close()
+        raise typer.Exit(1) from error
+    try:
+        service.wait()
+    finally:
+        service.stop()
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the table, also on a terminal.")] = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder for instances and database; a new temporary one by default.")
+    ] = None,
+    port: Annotated[int, typer.Option("--port", help="DICOM port; 0 takes any free one.")] = 0,
+    http_port: Annotated[
+        int, typer.Option("--http-port", help="For the web pages of a later version.", hidden=True)
+    ] = 0,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Push the sample radiographs through a running service into a stand-in PACS, and show what came back."""
+    from pacs_ai.demonstration import Demonstration  # noqa: PLC0415
+
+    del http_port
+    settings = settings_of(None, verbose=verbose)
+    stays = not once and sys.stdout.isatty()
+    with Demonstration(settings, data=data, port=port) as demonstration:
+        lines = demonstration.run()
+        if as_json:
+            print_json(lines)
+        else:
+            _print_demo(lines, demonstration)
+        if stays:
+            typer.echo(
+                f"Still listening as {demonstration.ae_title} on port {demonstration.port}: push your own, "
+                "Ctrl-C ends it."
+            )
+            demonstration.wait_for_interrupt()
+    if any(line["outcome"] is None for line in lines):
+        raise typer.Exit(1)
+
+
+def _print_demo(lines: list[dict[str, object]], demonstration: "Demonstration") -> None:
+    print_table(
+        ("radiograph", "outcome", "probability", "reason", "report", "capture", "seconds"),
+        [
+            (
+                Path(str(line["path"])).name,
+                line["outcome"],
+                percent(line["probability"]),  # type: ignore[arg-type]
+                line["reason"],
+                _accepted(line, "report"),
+                _accepted(line, "capture"),
+                line["seconds"],
+            )
+            for line in lines
+        ],
+        title="Pushed by C-STORE, read, and accepted by the stand-in PACS",
+    )
+    read = sum(line["reason"] is None for line in lines)
+    typer.echo(f"{read} read, {len(lines) - read} refused. Reports, captures and database: {demonstration.data}")
+    typer.echo("Not a medical device: not for diagnosis.")
+
+
+def _accepted(line: dict[str, object], kind: str) -> str:
+    objects: list[dict[str, object]] = line["objects"]  # type: ignore[assignment]
+    found = [item for item in objects if item["kind"] == kind]
+    if not found:
+        return "-"
+    return "accepted" if all(item["accepted"] for item in found) else "NOT accepted"

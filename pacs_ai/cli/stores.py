@@ -1,0 +1,28 @@
+"""The database of the settings, for verbs that only look something up."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pacs_ai_storage.database import SQLITE_NAME, Database, schema_revision
+from pacs_ai_storage.schema import NEWEST_REVISION
+
+from pacs_ai.errors import NotFound, PacsAiError
+from pacs_ai.settings import Settings
+from pacs_ai.stores import open_database
+
+
+@contextmanager
+def existing_database(settings: Settings) -> Iterator[Database]:
+    """The database, at this version's schema; NotFound when there is none, PacsAiError when it is another version's."""
+    if not settings.audit.url and not (settings.data / SQLITE_NAME).is_file():
+        message = f"no database in {settings.data.resolve()}; name the settings file with -c, or start `pacs-ai serve`"
+        raise NotFound(message)
+    database = open_database(settings)
+    try:
+        found = schema_revision(database)
+        if found != NEWEST_REVISION:
+            message = f"the database has schema {found or 'none'}, this version needs {NEWEST_REVISION}; run `pacs-ai migrate`"
+            raise PacsAiError(message)
+        yield database
+    finally:
+        database.close()

@@ -1,0 +1,286 @@
+"""`worklist`, `studies` and `deliveries`: plain selects, printed. None of them loads the network."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pacs_ai_storage.ledger import Ledger
+from pacs_ai_storage.records import Delivery, DeliveryState, StudyRecord
+from pacs_ai_storage.views import StudyView, list_deliveries, show_study, unread_studies
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pacs_ai.errors import NotFound
+from pacs_ai.findings import PriorityLevel
+from pacs_ai.policies import priority_policy
+from pacs_ai.stores import now
+from pacs_ai.worklist import WaitingStudy, WorklistEntry, order
+
+from .options import ConfigOption, JsonOption, settings_of
+from .output import percent, print_json, print_table, short
+from .stores import existing_database
+
+_COLUMNS = ("", "priority", "outcome", "probability", "waiting", "accession", "study", "why")
+_REFRESH_SECONDS = 2.0
+
+
+def add_to(app: typer.Typer) -> None:
+    """The verbs are part of the command."""
+    app.command()(worklist)
+    studies = typer.Typer(
+        help="One study: everything known of it, marked as read, or read again.", no_args_is_help=True
+    )
+    studies.command("show")(studies_show)
+    studies.command("mark-read")(studies_mark_read)
+    studies.command("requeue")(studies_requeue)
+    app.add_typer(studies, name="studies")
+    deliveries = typer.Typer(help="The outbox.", no_args_is_help=True)
+    deliveries.command("list")(deliveries_list)
+    app.add_typer(deliveries, name="deliveries")
+
+
+def worklist(
+    config: ConfigOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and refresh until Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """The reading order of the studies not yet read, with its reasons; `studies mark-read` takes one off."""
+    settings = settings_of(config)
+    policy = priority_policy(settings)
+    with existing_database(settings) as database:
+
+        def entries() -> list[WorklistEntry]:
+            with database.read() as connection:
+                return order([_waiting(study) for study in unread_studies(connection)], policy, now())
+
+        if as_json:
+            print_json(_entry_line(entry) for entry in entries())
+        elif watch:
+            _watch(entries)
+        else:
+            print_table(_COLUMNS, [_entry_row(entry, now()) for entry in entries()])
+
+
+def _watch(entries: Callable[[], list[WorklistEntry]]) -> None:
+    def table() -> Table:
+        shown = Table(*_COLUMNS, title=f"Reading order at {now().astimezone():%H:%M:%S}", title_justify="left")
+        for entry in entries():
+            shown.add_row(*(str(cell) for cell in _entry_row(entry, now())))
+        return shown
+
+    try:
+        with Live(table(), console=Console(), auto_refresh=False) as live:
+            while True:
+                time.sleep(_REFRESH_SECONDS)
+                live.update(table(), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def _waiting(study: StudyRecord) -> WaitingStudy:
+    return WaitingStudy(
+        study_instance_uid=study.study_instance_uid,
+        accession_number=study.accession_number,
+        received_at=study.received_at,
+        level=PriorityLevel(study.priority or PriorityLevel.ROUTINE),
+        reasons=study.priority_reasons or (f"not read by the network yet: {study.state}",),
+        outcome=study.outcome or study.state,
+        probability=study.probability,
+    )
+
+
+def _entry_row(entry: WorklistEntry, at: datetime) -> tuple[object, ...]:
+    study = entry.study
+    waited = f"{(at - study.received_at).total_seconds() / 60:.0f} min"
+    reasons = "; ".join(study.reasons)
+    return (
+        entry.place,
+        study.level,
+        study.outcome,
+        percent(study.probability),
+        waited,
+        study.accession_number,
+        short(study.study_instance_uid),
+        f"waited past its limit; {reasons}" if entry.is_overdue else reasons,
+    )
+
+
+def _entry_line(entry: WorklistEntry) -> dict[str, object]:
+    study = entry.study
+    return {
+        "place": entry.place,
+        "study_instance_uid": study.study_instance_uid,
+        "accession_number": study.accession_number,
+        "priority": study.level,
+        "reasons": list(study.reasons),
+        "outcome": study.outcome,
+        "probability": study.probability,
+        "received_at": study.received_at.isoformat(),
+        "read_by": entry.read_by.isoformat(),
+        "overdue": entry.is_overdue,
+    }
+
+
+def studies_show(
+    study_instance_uid: Annotated[str, typer.Argument(metavar="UID")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Everything known of a study: instances, outcomes, objects, deliveries."""
+    settings = settings_of(config)
+    with existing_database(settings) as database, database.read() as connection:
+        view = show_study(connection, study_instance_uid)
+    if view is None:
+        raise NotFound(_unknown(study_instance_uid))
+    if as_json:
+        print_json([_study_line(view, settings.data)])
+    else:
+        _print_study(view)
+
+
+def _unknown(study_instance_uid: str) -> str:
+    return f"no study {study_instance_uid}; `pacs-ai worklist` and `pacs-ai audit query` list those that are known"
+
+
+def _study_line(view: StudyView, data: Path) -> dict[str, object]:
+    study = view.study
+    return {
+        "study_instance_uid": study.study_instance_uid,
+        "state": study.state,
+        "revision": study.revision,
+        "accession_number": study.accession_number,
+        "calling_ae_title": study.calling_ae_title,
+        "received_at": study.received_at.isoformat(),
+        "outcome": study.outcome,
+        "probability": study.probability,
+        "priority": study.priority,
+        "reasons": list(study.priority_reasons),
+        "reason": study.reason,
+        "read_at": study.read_at.isoformat() if study.read_at else None,
+        "instances": [
+            {
+                "sop_instance_uid": item.sop_instance_uid,
+                "sop_class_uid": item.sop_class_uid,
+                "received_at": item.received_at.isoformat(),
+                "sha256": item.file.sha256,
+                "path": str(data / "instances" / item.file.path),
+            }
+            for item in view.instances
+        ],
+        "outcomes": [
+            {
+                "sop_instance_uid": item.sop_instance_uid,
+                "outcome": item.outcome,
+                "reason": item.reason,
+                "detail": item.detail,
+                "probability": item.probability,
+                "threshold": item.threshold,
+            }
+            for item in view.outcomes
+        ],
+        "objects": [
+            {
+                "kind": item.kind,
+                "sop_instance_uid": item.sop_instance_uid,
+                "sop_class_uid": item.sop_class_uid,
+                "sha256": item.file.sha256,
+                "path": str(data / "instances" / item.file.path),
+            }
+            for item in view.objects
+        ],
+        "deliveries": [_delivery_line(item) for item in view.deliveries],
+    }
+
+
+def _print_study(view: StudyView) -> None:
+    study = view.study
+    typer.echo(f"study     {study.study_instance_uid}")
+    typer.echo(f"state     {study.state}, revision {study.revision}{f' ({study.reason})' if study.reason else ''}")
+    typer.echo(f"outcome   {study.outcome or '-'} {percent(study.probability)}")
+    typer.echo(f"priority  {study.priority or '-'}: {'; '.join(study.priority_reasons)}")
+    typer.echo(f"received  {study.received_at.astimezone():%Y-%m-%d %H:%M:%S} from {study.calling_ae_title}")
+    said = {item.sop_instance_uid: item for item in view.outcomes}
+    print_table(
+        ("instance", "outcome", "probability", "reason", "detail"),
+        [
+            (item.sop_instance_uid, found.outcome, percent(found.probability), found.reason, found.detail)
+            if (found := said.get(item.sop_instance_uid))
+            else (item.sop_instance_uid, "", "", "", "not read yet")
+            for item in view.instances
+        ],
+    )
+    _print_deliveries(view.deliveries)
+
+
+def studies_mark_read(
+    study_instance_uid: Annotated[str, typer.Argument(metavar="UID")], config: ConfigOption = None
+) -> None:
+    """A person has read the study; it leaves the worklist until a late image reopens it."""
+    with existing_database(settings_of(config)) as database:
+        if not Ledger(database, actor="operator").mark_read(study_instance_uid, now()):
+            raise NotFound(_unknown(study_instance_uid))
+    typer.echo("marked as read")
+
+
+def studies_requeue(
+    study_instance_uid: Annotated[str, typer.Argument(metavar="UID")], config: ConfigOption = None
+) -> None:
+    """A FAILED study is read again."""
+    with existing_database(settings_of(config)) as database:
+        if not Ledger(database, actor="operator").requeue(study_instance_uid, now()):
+            message = f"no FAILED study {study_instance_uid}"
+            raise NotFound(message)
+    typer.echo("queued again")
+
+
+def deliveries_list(
+    config: ConfigOption = None,
+    node: Annotated[str | None, typer.Option(help="Only this node.")] = None,
+    state: Annotated[DeliveryState | None, typer.Option(help="Only this state.", case_sensitive=False)] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """What went to which node, what waits, and why."""
+    with existing_database(settings_of(config)) as database, database.read() as connection:
+        found = list_deliveries(connection, node=node, state=state, limit=limit)
+    if as_json:
+        print_json(_delivery_line(item) for item in found)
+    else:
+        _print_deliveries(found)
+
+
+def _print_deliveries(found: Sequence[Delivery]) -> None:
+    print_table(
+        ("node", "state", "kind", "object", "attempts", "next or accepted", "status"),
+        [
+            (
+                item.node,
+                item.state,
+                item.object.kind,
+                short(item.object.sop_instance_uid),
+                item.attempts,
+                f"{(item.accepted_at or item.next_attempt_at).astimezone():%Y-%m-%d %H:%M:%S}",
+                item.detail,
+            )
+            for item in found
+        ],
+    )
+
+
+def _delivery_line(item: Delivery) -> dict[str, object]:
+    return {
+        "node": item.node,
+        "state": item.state,
+        "kind": item.object.kind,
+        "sop_instance_uid": item.object.sop_instance_uid,
+        "study_instance_uid": item.study_instance_uid,
+        "attempts": item.attempts,
+        "queued_at": item.queued_at.isoformat(),
+        "next_attempt_at": item.next_attempt_at.isoformat(),
+        "accepted_at": item.accepted_at.isoformat() if item.accepted_at else None,
+        "detail": item.detail,
+    }

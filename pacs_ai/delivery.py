@@ -1,0 +1,56 @@
+"""When a delivery is tried again and when it is given up; what was accepted is never sent again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pacs_ai_storage.instances import InstanceStore
+from pacs_ai_storage.outbox import Outbox
+from pacs_ai_storage.records import Delivery
+
+from .dimse.sender import Parcel, SendOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Exponential backoff from `first` to `longest`, until `give_up_after` has passed since queueing."""
+
+    first: timedelta
+    longest: timedelta
+    give_up_after: timedelta
+
+    def pause(self, attempts: int) -> timedelta:
+        """How long to wait after that many failed attempts before this one."""
+        return min(self.first * (1 << min(attempts, 30)), self.longest)
+
+    def is_over(self, delivery: Delivery, now: datetime) -> bool:
+        """Whether the delivery has been tried for long enough."""
+        return now - delivery.queued_at >= self.give_up_after
+
+
+def parcel_of(delivery: Delivery, store: InstanceStore) -> Parcel:
+    """The kept file of a delivery, as the sender takes it."""
+    return Parcel(
+        path=store.locate(delivery.object.file),
+        sop_class_uid=delivery.object.sop_class_uid,
+        sop_instance_uid=delivery.object.sop_instance_uid,
+        transfer_syntax_uid=delivery.object.transfer_syntax_uid,
+    )
+
+
+def settle(delivery: Delivery, outcome: SendOutcome, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
+    """The outcome of one instance stands in the outbox."""
+    if outcome.is_accepted:
+        outbox.accept(delivery, now, outcome.detail)
+    else:
+        settle_unreachable([delivery], outcome.detail, outbox, retry, now)
+
+
+def settle_unreachable(due: Sequence[Delivery], detail: str, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
+    """Each delivery is tried again after its pause, or given up when its time is over."""
+    over = [delivery for delivery in due if retry.is_over(delivery, now)]
+    if over:
+        outbox.give_up(over, now, detail)
+    again = [(delivery, now + retry.pause(delivery.attempts)) for delivery in due if not retry.is_over(delivery, now)]
+    if again:
+        outbox.postpone(again, now, detail)

@@ -1,0 +1,221 @@
+"""Storage and Verification SCP: the instance is durable and in the ledger before it is answered with success."""
+
+import io
+import logging
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import cast
+
+from pacs_ai_storage.database import LedgerUnavailable
+from pacs_ai_storage.instances import InstanceStore, OutOfSpace
+from pacs_ai_storage.ledger import Ledger
+from pacs_ai_storage.records import AuditEvent, StoredInstance
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pynetdicom import evt
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode_file_meta
+from pynetdicom.transport import ThreadedAssociationServer
+
+from pacs_ai.header import text
+from pacs_ai.settings import DicomSettings
+
+from .contexts import accept_everything_stored, new_ae
+
+log = logging.getLogger(__name__)
+
+_PARSE_ERRORS = (
+    InvalidDicomError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    NotImplementedError,
+    struct.error,
+    OSError,
+)
+_UID = re.compile(r"[0-9.]{1,64}")
+_HEADER_BYTES = 1 << 20
+
+
+class StoreStatus(IntEnum):
+    """Statuses of C-STORE by their names in PS3.4 B.2.3."""
+
+    SUCCESS = 0x0000
+    OUT_OF_RESOURCES = 0xA700
+    DATA_SET_DOES_NOT_MATCH_SOP_CLASS = 0xA900
+    CANNOT_UNDERSTAND = 0xC000
+
+
+class InvalidInstance(Exception):
+    """A data set that cannot be kept as an instance; carries the status to answer with."""
+
+    def __init__(self, status: StoreStatus, comment: str) -> None:
+        super().__init__(comment)
+        self.status = status
+        self.comment = comment
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """The running SCP; `port` is the one that was bound."""
+
+    port: int
+    server: ThreadedAssociationServer
+
+    def stop(self) -> None:
+        """No association is accepted any more, and those under way have ended."""
+        self.server.shutdown()
+        self.server.ae.shutdown()
+
+
+def listen(
+    settings: DicomSettings,
+    store: InstanceStore,
+    ledger: Ledger,
+    *,
+    port: int | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Listener:
+    """The SCP accepts associations; OSError when the port cannot be bound."""
+    ae = new_ae(settings.ae_title)
+    ae.maximum_associations = settings.max_associations
+    ae.maximum_pdu_size = settings.max_pdu
+    ae.require_called_aet = True
+    ae.require_calling_aet = list(settings.allowed_calling_ae_titles)
+    accept_everything_stored(ae)
+
+    def on_c_store(event: evt.Event) -> Dataset:
+        return _answer(event, store, ledger, now)
+
+    handlers: list[evt.EventHandlerType] = [
+        (evt.EVT_C_STORE, on_c_store),
+        (evt.EVT_C_ECHO, lambda _event: 0x0000),
+        (evt.EVT_REJECTED, _on_rejected),
+    ]
+    address = (settings.host, settings.port if port is None else port)
+    server = cast("ThreadedAssociationServer", ae.start_server(address, block=False, evt_handlers=handlers))
+    return Listener(port=server.server_address[1], server=server)
+
+
+def _on_rejected(event: evt.Event) -> None:
+    log.warning("association rejected: calling AE %r, called AE %r", *(_ae_title(name) for name in _titles(event)))
+
+
+def _titles(event: evt.Event) -> tuple[str, str]:
+    requestor = event.assoc.requestor.primitive
+    return (requestor.calling_ae_title, requestor.called_ae_title) if requestor else ("", "")
+
+
+def _ae_title(raw: str | None) -> str:
+    return (raw or "").strip()
+
+
+def _answer(event: evt.Event, store: InstanceStore, ledger: Ledger, now: Callable[[], datetime]) -> Dataset:
+    """Keep, record, then answer: the modality never waits for the network that reads."""
+    calling = _ae_title(event.assoc.requestor.ae_title)
+    try:
+        instance = _keep(event, store, calling, now())
+        receipt = ledger.record(instance)
+    except InvalidInstance as invalid:
+        log.warning("instance refused from %s: %s", calling, invalid.comment)
+        ledger.note(_refused(event, calling, invalid.status, invalid.comment, now()))
+        return _status(invalid.status, invalid.comment)
+    except OutOfSpace as error:
+        log.error("instance refused from %s: %s", calling, error)  # noqa: TRY400 - a full disk is no fault of the code
+        return _status(StoreStatus.OUT_OF_RESOURCES, str(error))
+    except (OSError, LedgerUnavailable):
+        # A status that makes the peer try again; what was kept and not recorded is kept again then.
+        log.exception("instance from %s could not be kept", calling)
+        return _status(StoreStatus.OUT_OF_RESOURCES, "the instance could not be kept; try again")
+    log.info("instance %s from %s: %s", instance.sop_instance_uid, calling, receipt.value)
+    return _status(StoreStatus.SUCCESS)
+
+
+def _request(event: evt.Event) -> C_STORE:
+    return cast("C_STORE", event.request)
+
+
+def _status(status: StoreStatus, comment: str = "") -> Dataset:
+    answer = Dataset()
+    answer.Status = int(status)
+    if comment:
+        answer.ErrorComment = comment[:64]  # LO
+    return answer
+
+
+def _keep(event: evt.Event, store: InstanceStore, calling: str, received_at: datetime) -> StoredInstance:
+    content = event.encoded_dataset(include_meta=False)
+    header = _parsed(event, content)
+    # The meta goes aside so that an instance of hundreds of megabytes is not copied once more.
+    meta = b"\0" * 128 + b"DICM" + encode_file_meta(event.file_meta)
+    file = store.keep((meta, content), expected_bytes=len(meta) + len(content))
+    return StoredInstance(
+        sop_instance_uid=text(header, "SOPInstanceUID"),
+        sop_class_uid=text(header, "SOPClassUID"),
+        study_instance_uid=text(header, "StudyInstanceUID"),
+        series_instance_uid=text(header, "SeriesInstanceUID"),
+        transfer_syntax_uid=str(event.context.transfer_syntax),
+        accession_number=text(header, "AccessionNumber"),
+        calling_ae_title=calling,
+        received_at=received_at,
+        file=file,
+    )
+
+
+def _parsed(event: evt.Event, content: bytes) -> Dataset:
+    header = _read_header(event, content)
+    _check_uids(header)
+    if text(header, "SOPClassUID") != str(_request(event).AffectedSOPClassUID):
+        raise InvalidInstance(
+            StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID of data set and command differ"
+        )
+    if text(header, "SOPInstanceUID") != str(_request(event).AffectedSOPInstanceUID):
+        raise InvalidInstance(StoreStatus.CANNOT_UNDERSTAND, "SOP Instance UID of data set and command differ")
+    return header
+
+
+def _read_header(event: evt.Event, content: bytes) -> Dataset:
+    meta = encode_file_meta(event.file_meta)
+    is_deflated = event.context.transfer_syntax == "1.2.840.10008.1.2.1.99"
+    # The identifiers stand at the front; a copy of the first megabyte spares one of the whole.
+    front = content if is_deflated else content[:_HEADER_BYTES]
+    tags = [
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "AccessionNumber",
+        "SpecificCharacterSet",
+    ]
+    try:
+        return dcmread(io.BytesIO(b"\0" * 128 + b"DICM" + meta + front), stop_before_pixels=True, specific_tags=tags)
+    except _PARSE_ERRORS as error:
+        raise InvalidInstance(StoreStatus.CANNOT_UNDERSTAND, "the data set cannot be parsed") from error
+
+
+def _check_uids(header: Dataset) -> None:
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        found = text(header, keyword)
+        if not _UID.fullmatch(found):
+            problem = "is missing" if not found else "is not a UID"
+            raise InvalidInstance(StoreStatus.CANNOT_UNDERSTAND, f"{keyword} {problem}")
+
+
+def _refused(event: evt.Event, calling: str, status: StoreStatus, comment: str, at: datetime) -> AuditEvent:
+    claimed = str(_request(event).AffectedSOPInstanceUID or "")
+    return AuditEvent(
+        at=at,
+        actor=calling,
+        action="refuse-receive",
+        sop_instance_uid=claimed if _UID.fullmatch(claimed) else None,
+        outcome=f"0x{status:04X}",
+        detail=comment,
+    )

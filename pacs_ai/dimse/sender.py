@@ -1,0 +1,129 @@
+"""Storage and Verification SCU: kept files go out as they lie on disk, and each gets its own outcome."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.uid import UID
+from pynetdicom import AE, _config
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+
+from pacs_ai.errors import PeerUnreachable
+from pacs_ai.settings import Node
+
+from .contexts import VERIFICATION, new_ae
+
+log = logging.getLogger(__name__)
+
+_MAX_CONTEXTS = 128
+_WARNINGS = range(0xB000, 0xC000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """A Part 10 file to send, with what its presentation context needs."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOutcome:
+    """What the node said to one instance."""
+
+    parcel: Parcel
+    is_accepted: bool
+    detail: str
+
+
+class Sender:
+    """Our side as SCU."""
+
+    def __init__(self, ae_title: str, *, max_pdu: int = 65536) -> None:
+        self._ae_title = ae_title
+        self._max_pdu = max_pdu
+
+    def send(self, node: Node, parcels: Sequence[Parcel]) -> Iterator[SendOutcome]:
+        """One outcome for each parcel, as it comes; raises PeerUnreachable when there is no association at all."""
+        with self._association(node, _contexts(parcels)) as association:
+            for number, parcel in enumerate(parcels):
+                yield _store(association, parcel, number)
+
+    def echo(self, node: Node) -> str:
+        """The status of C-ECHO; raises PeerUnreachable."""
+        with self._association(node, [build_context(VERIFICATION)]) as association:
+            status = association.send_c_echo()
+            if "Status" not in status:
+                message = f"{_address(node)} did not answer the C-ECHO"
+                raise PeerUnreachable(message)
+            return f"0x{status.Status:04X}"
+
+    @contextmanager
+    def _association(self, node: Node, contexts: list[PresentationContext]) -> Iterator[Association]:
+        # Sends the bytes of the file instead of a data set decoded and encoded anew.
+        _config.STORE_SEND_CHUNKED_DATASET = True
+        ae: AE = new_ae(self._ae_title)
+        ae.maximum_pdu_size = self._max_pdu
+        association = ae.associate(
+            node.host, node.port, contexts=contexts, ae_title=node.ae_title, max_pdu=self._max_pdu
+        )
+        if not association.is_established:
+            raise PeerUnreachable(_why(association, node))
+        try:
+            yield association
+        finally:
+            if association.is_established:
+                association.release()
+
+
+def _why(association: Association, node: Node) -> str:
+    if association.is_rejected:
+        rejection = association.acceptor.primitive
+        reason = rejection.reason_str if rejection is not None else "no reason given"
+        return f"{_address(node)} rejected the association: {reason}"
+    if association.acceptor.primitive is not None:
+        return f"{_address(node)} accepted none of the proposed presentation contexts"
+    return f"{_address(node)} cannot be reached; is it running, and is the port open?"
+
+
+def _address(node: Node) -> str:
+    return f"{node.ae_title}@{node.host}:{node.port}"
+
+
+def _contexts(parcels: Sequence[Parcel]) -> list[PresentationContext]:
+    wanted = sorted({(parcel.sop_class_uid, parcel.transfer_syntax_uid) for parcel in parcels})
+    return [build_context(UID(sop_class), UID(syntax)) for sop_class, syntax in wanted[:_MAX_CONTEXTS]]
+
+
+def _store(association: Association, parcel: Parcel, number: int) -> SendOutcome:
+    if not association.is_established:
+        return SendOutcome(parcel=parcel, is_accepted=False, detail="the association ended before this instance")
+    if not _is_accepted(association, parcel):
+        return SendOutcome(
+            parcel=parcel, is_accepted=False, detail=f"SOP class {parcel.sop_class_uid} was not accepted by the node"
+        )
+    try:
+        status = association.send_c_store(parcel.path, msg_id=number % 65535 + 1)
+    except (OSError, RuntimeError, ValueError) as error:
+        return SendOutcome(parcel=parcel, is_accepted=False, detail=f"not sent: {type(error).__name__}")
+    if "Status" not in status:
+        return SendOutcome(parcel=parcel, is_accepted=False, detail="no response: aborted or timed out")
+    code = int(status.Status)
+    comment = str(status.get("ErrorComment") or "")
+    return SendOutcome(
+        parcel=parcel,
+        is_accepted=code == 0x0000 or code in _WARNINGS,
+        detail=f"0x{code:04X} {comment}".strip(),
+    )
+
+
+def _is_accepted(association: Association, parcel: Parcel) -> bool:
+    return any(
+        context.abstract_syntax == parcel.sop_class_uid and context.transfer_syntax[0] == parcel.transfer_syntax_uid
+        for context in association.accepted_contexts
+    )

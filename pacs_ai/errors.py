@@ -1,0 +1,41 @@
+"""What we foresee going wrong, as a small tree; each message says what is wrong and what to do."""
+
+
+class PacsAiError(Exception):
+    """The root: the command line prints it and ends with `exit_code`."""
+
+    exit_code = 1
+
+
+class SettingsError(PacsAiError):
+    """Settings that cannot be used; one line for each problem."""
+
+    exit_code = 2
+
+
+class NotFound(PacsAiError):
+    """What was asked for is not there."""
+
+    exit_code = 3
+
+
+class PeerUnreachable(PacsAiError):
+    """A remote AE that could not be reached or did not accept the association."""
+
+    exit_code = 4
+
+
+class ModelError(PacsAiError):
+    """A model file or card that is missing, damaged or not the one it claims to be."""
+
+
+class UndecodablePixels(PacsAiError):
+    """Pixel data that cannot be turned into an image."""
+
+
+class LimitExceeded(PacsAiError):
+    """An instance larger than this service will open."""
+
+
+class NotDicom(PacsAiError):
+    """Bytes that are not a DICOM data set."""

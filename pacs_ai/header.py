@@ -1,0 +1,85 @@
+"""Attributes as real devices write them: an invalid value reads as absent, never as an exception."""
+
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+# What pydicom raises when a value does not fit its VR; conversion happens at access.
+_VALUE_ERRORS = (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError, struct.error)
+_AGE = re.compile(r"(\d{3})([DWMY])")
+_DAYS = {"D": 1, "W": 7, "M": 365.25 / 12, "Y": 365.25}
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def value(header: Dataset, keyword: str) -> object:
+    """The value of an attribute; None when it is absent, empty or cannot be converted."""
+    try:
+        with _quietly():
+            found = header.get(keyword)
+    except _VALUE_ERRORS:
+        return None
+    return None if found is None or found == "" else found
+
+
+def texts(header: Dataset, keyword: str) -> list[str]:
+    """Every value of an attribute as stripped text."""
+    found = value(header, keyword)
+    if found is None:
+        return []
+    many = list(found) if isinstance(found, MultiValue | list | tuple) else [found]
+    return [str(item).strip() for item in many]
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """The first value as stripped text; empty when there is none."""
+    return next(iter(texts(header, keyword)), "")
+
+
+def numbers(header: Dataset, keyword: str) -> list[float]:
+    """Every value of an attribute that is a number."""
+    found = []
+    for item in texts(header, keyword):
+        try:
+            found.append(float(item))
+        except ValueError:
+            return []
+    return found
+
+
+def number(header: Dataset, keyword: str) -> float | None:
+    """The first value as a number; None when there is none."""
+    return next(iter(numbers(header, keyword)), None)
+
+
+def items(header: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; none when it is absent or not a sequence."""
+    found = value(header, keyword)
+    return [item for item in found if isinstance(item, Dataset)] if isinstance(found, MultiValue | list) else []
+
+
+def code_values(header: Dataset, keyword: str) -> set[str]:
+    """The code values of a code sequence."""
+    return {text(item, "CodeValue") for item in items(header, keyword)} - {""}
+
+
+def age_in_years(header: Dataset) -> float | None:
+    """From Patient's Age when it is a valid AS, else from birth and study date; None when the header is silent."""
+    stated = _AGE.fullmatch(text(header, "PatientAge"))
+    if stated:
+        return int(stated[1]) * _DAYS[stated[2]] / _DAYS["Y"]
+    born, studied = text(header, "PatientBirthDate"), text(header, "StudyDate")
+    if not (re.fullmatch(r"\d{8}", born) and re.fullmatch(r"\d{8}", studied)) or born > studied:
+        return None
+    had_no_birthday_yet = studied[4:] < born[4:]
+    return float(int(studied[:4]) - int(born[:4]) - had_no_birthday_yet)

@@ -1,0 +1,96 @@
+"""An instance on disk, opened: its header, or the reason why there is none; its pixels, once, in the sizes needed."""
+
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from pacs_ai.errors import LimitExceeded, NotDicom, UndecodablePixels
+from pacs_ai.findings import ModelInput
+from pacs_ai.header import text
+
+from .decoders import decode
+from .pixels import display_size, grey_transform, to_display, to_model_input
+
+DISPLAY_SIDE = 1024
+_UNREADABLE = (
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    NotImplementedError,
+    MemoryError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Film:
+    """One radiograph, small enough to keep: for the network and for the eye (uint8, longer side at most 1024)."""
+
+    model_input: ModelInput
+    display: NDArray[np.uint8]
+
+
+def read_header(path: Path, *, max_bytes: int) -> Dataset:
+    """All of the data set but its pixels.
+
+    Raises LimitExceeded for a file larger than `max_bytes`, NotDicom for one that holds no DICOM instance.
+    """
+    size = path.stat().st_size
+    if size > max_bytes:
+        message = f"The file has {size >> 20} MB; ingest.max_instance_mb allows {max_bytes >> 20}."
+        raise LimitExceeded(message)
+    header = _read(path, stop_before_pixels=True)
+    missing = [
+        keyword
+        for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+        if not text(header, keyword)
+    ]
+    if missing:
+        message = f"Not a DICOM instance: it has no {', '.join(missing)}."
+        raise NotDicom(message)
+    return header
+
+
+def open_film(path: Path, *, input_size: int) -> Film:
+    """The pixels of an instance that the gate let pass; raises UndecodablePixels."""
+    image = _read(path, stop_before_pixels=False)
+    stored = decode(image)
+    transform = grey_transform(image, stored)
+    return Film(
+        model_input=to_model_input(transform, stored, input_size),
+        display=to_display(transform, stored, display_size(image, max_side=DISPLAY_SIDE)),
+    )
+
+
+def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
+    with warnings.catch_warnings():
+        # pydicom quotes values of data elements in its warnings.
+        warnings.simplefilter("ignore")
+        try:
+            return dcmread(path, stop_before_pixels=stop_before_pixels)
+        except InvalidDicomError:
+            return _read_without_preamble(path, stop_before_pixels=stop_before_pixels)
+        except _UNREADABLE as error:
+            message = f"The data set cannot be parsed ({type(error).__name__})."
+            raise (NotDicom if stop_before_pixels else UndecodablePixels)(message) from error
+
+
+def _read_without_preamble(path: Path, *, stop_before_pixels: bool) -> Dataset:
+    message = "Not a DICOM file."
+    try:
+        dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+    except _UNREADABLE as error:
+        raise NotDicom(message) from error
+    if not text(dataset, "SOPClassUID"):
+        raise NotDicom(message)
+    return dataset

@@ -1,0 +1,202 @@
+"""From stored values to grey: Modality LUT, VOI LUT or window, polarity once; PS3.4 N.2, PS3.3 C.11.1 and C.11.2."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from pacs_ai.findings import ModelInput
+from pacs_ai.header import items, number, numbers, text, value
+
+from .geometry import shrink, to_network_scale
+
+Stored = NDArray[Any]
+Unit = NDArray[np.float32]
+Mapping = Callable[[NDArray[np.float32]], Unit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GreyTransform:
+    """How the stored values of one image become grey: `modality`, then `voi` to 0..1, then the polarity."""
+
+    modality: Callable[[Stored], NDArray[np.float32]]
+    voi: Mapping
+    is_inverted: bool
+    padding: tuple[int, int] | None
+
+    def grey(self, stored: Stored) -> Unit:
+        """float32 of the same shape in 0..1, 0 = black; padding is black."""
+        unit = np.clip(self.voi(self.modality(stored)), 0.0, 1.0).astype(np.float32, copy=False)
+        if self.is_inverted:
+            unit = 1.0 - unit
+        if self.padding is not None:
+            unit[_is_padding(stored, self.padding)] = 0.0
+        return unit
+
+
+def grey_transform(header: Dataset, stored: Stored) -> GreyTransform:
+    """The transform that the header asks for; without a VOI, the range of the stored values less the padding."""
+    padding = _padding(header, stored)
+    modality = _modality(header)
+    return GreyTransform(
+        modality=modality,
+        voi=_voi_lut(header) or _window(header) or _full_range(stored, modality, padding),
+        is_inverted=_is_inverted(header),
+        padding=padding,
+    )
+
+
+def grey_at(transform: GreyTransform, stored: Stored, rows: int, columns: int) -> Unit:
+    """The image at rows x columns as 0..1.
+
+    Resized before the mathematics, which then runs on the small image; only where padding would bleed into
+    the film's edge is the whole image transformed first.
+    """
+    if transform.padding is not None:
+        return shrink(transform.grey(stored), rows, columns)
+    return transform.grey(shrink(_resizable(stored), rows, columns))
+
+
+def to_model_input(transform: GreyTransform, stored: Stored, size: int) -> ModelInput:
+    """What the network reads: (size, size, 1)."""
+    return ModelInput(pixels=to_network_scale(grey_at(transform, stored, size, size)))
+
+
+def display_size(header: Dataset, *, max_side: int) -> tuple[int, int]:
+    """(rows, columns) with square pixels and the longer side at most `max_side` (PS3.3 C.7.6.3.1.7)."""
+    rows, columns = int(number(header, "Rows") or 1), int(number(header, "Columns") or 1)
+    vertical, horizontal = _pixel_aspect(header)
+    height, width = rows * vertical, columns * horizontal
+    scale = min(1.0, max_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def to_display(transform: GreyTransform, stored: Stored, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The image as a viewer shows it, uint8 at (rows, columns)."""
+    return np.rint(grey_at(transform, stored, *size) * 255).astype(np.uint8)
+
+
+def _pixel_aspect(header: Dataset) -> tuple[float, float]:
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
+        found = numbers(header, keyword)
+        if len(found) == 2 and min(found) > 0:
+            smaller = min(found)
+            return found[0] / smaller, found[1] / smaller
+    return 1.0, 1.0
+
+
+def _resizable(stored: Stored) -> Stored:
+    # OpenCV averages 8 and 16 bit integers; the rare others go through float.
+    return stored if stored.dtype in (np.uint8, np.uint16, np.int16) else stored.astype(np.float32)
+
+
+def _modality(header: Dataset) -> Callable[[Stored], NDArray[np.float32]]:
+    for item in items(header, "ModalityLUTSequence"):
+        table = _table(item, header)
+        if table is not None:
+            return table.values
+    slope, intercept = number(header, "RescaleSlope") or 1.0, number(header, "RescaleIntercept") or 0.0
+    if (slope, intercept) == (1.0, 0.0):
+        return lambda stored: stored.astype(np.float32)
+    return lambda stored: stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+
+def _voi_lut(header: Dataset) -> Mapping | None:
+    for item in items(header, "VOILUTSequence"):
+        table = _table(item, header)
+        if table is not None:
+            return table.unit
+    return None
+
+
+def _window(header: Dataset) -> Mapping | None:
+    centres, widths = numbers(header, "WindowCenter"), numbers(header, "WindowWidth")
+    if not centres or not widths:
+        return None
+    centre, width = centres[0], widths[0]
+    function = text(header, "VOILUTFunction").upper() or "LINEAR"
+    if function == "SIGMOID" and width > 0:
+        return lambda x: (1.0 / (1.0 + np.exp(np.clip(-4.0 * (x - centre) / width, -80, 80)))).astype(np.float32)
+    if function == "LINEAR_EXACT" and width > 0:
+        return lambda x: ((x - centre) / width + 0.5).astype(np.float32)
+    if width > 1:
+        return lambda x: ((x - (centre - 0.5)) / (width - 1.0) + 0.5).astype(np.float32)
+    if width == 1:
+        return lambda x: (x > centre - 0.5).astype(np.float32)
+    return None  # a width below 1 is not legal (PS3.3 C.11.2.1.2); read it as no window
+
+
+def _full_range(
+    stored: Stored, modality: Callable[[Stored], NDArray[np.float32]], padding: tuple[int, int] | None
+) -> Mapping:
+    shown = stored if padding is None else stored[~_is_padding(stored, padding)]
+    if shown.size == 0:
+        shown = stored
+    ends = modality(np.array([shown.min(), shown.max()], dtype=stored.dtype))
+    low, high = float(ends.min()), float(ends.max())
+    return lambda x: ((x - low) / max(high - low, 1e-6)).astype(np.float32)
+
+
+def _is_inverted(header: Dataset) -> bool:
+    # A DX image says it twice, MONOCHROME1 and INVERSE (PS3.3 C.8.11.3.1.2); it is one inversion.
+    return (
+        text(header, "PhotometricInterpretation") == "MONOCHROME1"
+        or text(header, "PresentationLUTShape").upper() == "INVERSE"
+    )
+
+
+def _padding(header: Dataset, stored: Stored) -> tuple[int, int] | None:
+    first = number(header, "PixelPaddingValue")
+    if first is None:
+        return None
+    last = number(header, "PixelPaddingRangeLimit")
+    low, high = sorted((int(first), int(first if last is None else last)))
+    return (low, high) if _is_padding(stored, (low, high)).any() else None
+
+
+def _is_padding(stored: Stored, padding: tuple[int, int]) -> NDArray[np.bool_]:
+    low, high = padding
+    if low == high:
+        return np.asarray(stored == low)
+    return np.asarray((stored >= low) & (stored <= high))
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A lookup table: `first` is the input value of entry 0, `top` the largest output that its bits allow."""
+
+    entries: NDArray[np.float32]
+    first: int
+    top: float
+
+    def values(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        index = np.clip(np.rint(x.astype(np.float32)) - self.first, 0, len(self.entries) - 1).astype(np.int32)
+        return np.asarray(self.entries[index], np.float32)
+
+    def unit(self, x: NDArray[Any]) -> Unit:
+        return np.asarray(self.values(x) / np.float32(self.top), np.float32)
+
+
+def _table(item: Dataset, header: Dataset) -> _Table | None:
+    descriptor = [int(part) for part in numbers(item, "LUTDescriptor")]
+    raw = value(item, "LUTData")
+    if len(descriptor) != 3 or raw is None:
+        return None
+    count, first, bits = descriptor[0] or 65536, descriptor[1], descriptor[2]
+    if number(header, "PixelRepresentation") == 1 and first > 32767:
+        first -= 65536  # read as US although the stored values are signed (PS3.3 C.11.1.1)
+    entries = _entries(raw, count)
+    if entries.size == 0 or not 1 <= bits <= 16:
+        return None
+    return _Table(entries.astype(np.float32), first, float(2**bits - 1))
+
+
+def _entries(raw: object, count: int) -> NDArray[np.uint16]:
+    if not isinstance(raw, bytes):
+        return np.asarray(raw, dtype=np.int64).astype(np.uint16).ravel()[:count]
+    if len(raw) in (count, count + 1):  # 8 bit entries, one to a byte
+        return np.frombuffer(raw, np.uint8)[:count].astype(np.uint16)
+    return np.frombuffer(raw[: len(raw) // 2 * 2], "<u2")[:count].copy()

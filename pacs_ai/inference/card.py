@@ -1,0 +1,81 @@
+"""The model card: what a network is, whom it was made for, where its operating point lies, how well it did."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pacs_ai.errors import ModelError
+from pacs_ai.findings import ModelIdentity, Population
+
+CARD_NAME = "card.json"
+EMBEDDED = Path(__file__).parent.parent / "models" / "pneumonia-vgg16"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What the service needs of a card; `document` is all of it. Probability: sigmoid(logit / temperature + bias)."""
+
+    folder: Path
+    file: str
+    identity: ModelIdentity
+    input_size: int
+    last_convolution: str
+    threshold: float
+    temperature: float
+    bias: float
+    population: Population
+    document: dict[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The model file."""
+        return self.folder / self.file
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """The card in a model folder, or of the embedded default when the path is empty; ModelError when it is unusable."""
+    folder = Path(path) if str(path) else EMBEDDED
+    card = folder if folder.suffix == ".json" else folder / CARD_NAME
+    try:
+        document = json.loads(card.read_text(encoding="utf-8"))
+        return _card(card.parent, document)
+    except OSError as error:
+        message = (
+            f"{card}: no model card ({error.strerror}); model.path names a folder with {CARD_NAME} and the model file"
+        )
+        raise ModelError(message) from error
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"{card}: not a model card of this version ({type(error).__name__}: {error})"
+        raise ModelError(message) from error
+
+
+def _card(folder: Path, document: dict[str, Any]) -> ModelCard:
+    population = document["population"]
+    return ModelCard(
+        folder=folder,
+        file=Path(document["file"]).name,
+        identity=ModelIdentity(name=document["name"], version=document["version"], sha256=document["sha256"]),
+        input_size=int(document["input"]["rows"]),
+        last_convolution=document["grad_cam"]["layer"],
+        threshold=float(document["operating_point"]["threshold"]),
+        temperature=float(document["calibration"]["temperature"]),
+        bias=float(document["calibration"].get("bias", 0.0)),
+        population=Population(
+            min_age_years=population.get("min_age_years"), max_age_years=population.get("max_age_years")
+        ),
+        document=document,
+    )
+
+
+def verify(card: ModelCard) -> None:
+    """The model file is the one that the card speaks of; ModelError when it is not."""
+    try:
+        found = hashlib.sha256(card.weights.read_bytes()).hexdigest()
+    except OSError as error:
+        message = f"{card.weights}: the model file cannot be read ({error.strerror})"
+        raise ModelError(message) from error
+    if found != card.identity.sha256:
+        message = f"{card.weights}: its SHA-256 is {found}, the card says {card.identity.sha256}; it will not be used"
+        raise ModelError(message)

@@ -1,0 +1,22 @@
+"""Log lines on stderr; UIDs, counts and statuses only, never a patient's attributes."""
+
+import logging
+import sys
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+
+def set_up_logging(*, verbose: bool = False) -> None:
+    """Our own log goes to stderr, in colour on a terminal; foreign libraries only speak up when something is wrong."""
+    handler: logging.Handler
+    if sys.stderr.isatty():
+        handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("pacs_ai").setLevel(logging.DEBUG if verbose else logging.INFO)
+    # These print values of data elements in their warnings and errors.
+    for noisy in ("pydicom", "pynetdicom", "highdicom"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)

@@ -1,0 +1,206 @@
+"""The way of a study, on one page: from kept instances to a report and captures, and from the outbox to a node."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+
+from pacs_ai_storage.instances import InstanceStore
+from pacs_ai_storage.outbox import Outbox
+from pacs_ai_storage.records import ClaimedStudy, InstanceOutcome, ResultObject, StudyResult
+from pydicom.dataset import Dataset
+
+from .delivery import RetryPolicy, parcel_of, settle, settle_unreachable
+from .dimse.sender import Sender
+from .errors import LimitExceeded, NotDicom, PeerUnreachable, UndecodablePixels
+from .findings import Classification, Classifier, Outcome, Priority, Refusal, RefusalReason
+from .header import text
+from .imaging.film import Film, open_film, read_header
+from .imaging.gate import GatePolicy, examine
+from .results.capture import HeatMapPolicy, build_capture
+from .results.facts import Author, ReadImage
+from .results.report import build_report
+from .settings import Node
+from .worklist import PriorityPolicy, StudyOutcome, prioritise, summarise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """All that reading takes; built once."""
+
+    classifier: Classifier
+    author: Author
+    gate: GatePolicy
+    priority: PriorityPolicy
+    heat_map: HeatMapPolicy
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceFile:
+    """One instance to read; `when` dates its capture."""
+
+    path: Path
+    sop_instance_uid: str
+    when: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceReading:
+    """What became of one instance: a classification or a refusal."""
+
+    file: InstanceFile
+    classification: Classification | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltObject:
+    """A result as the bytes of its file; `source_sop_instance_uid` is the image of a capture."""
+
+    kind: str
+    dataset: Dataset
+    source_sop_instance_uid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyReading:
+    """What reading a study came to."""
+
+    readings: tuple[InstanceReading, ...]
+    outcome: StudyOutcome
+    priority: Priority
+    objects: tuple[BuiltObject, ...]
+
+
+def read_study(files: Sequence[InstanceFile], reader: Reader, *, revision: int, when: datetime) -> StudyReading:
+    """Each instance is classified or refused; each classified one has a capture, and the study one report of them."""
+    opened = [(file, _open(file, reader)) for file in files]
+    films = [(file, *found) for file, found in opened if not isinstance(found, Refusal)]
+    said = reader.classifier.read([film.model_input for _, _, film in films])
+    images = [
+        (file, ReadImage(header=header, reading=reading, display=film.display))
+        for (file, header, film), reading in zip(films, said, strict=True)
+    ]
+    refusals = [InstanceReading(file=file, refusal=found) for file, found in opened if isinstance(found, Refusal)]
+    classified = [InstanceReading(file=file, classification=image.reading.classification) for file, image in images]
+    outcome = summarise([image.reading.classification for _, image in images])
+    return StudyReading(
+        readings=(*classified, *refusals),
+        outcome=outcome,
+        priority=prioritise(outcome, [item.refusal for item in refusals if item.refusal], reader.priority),
+        objects=_build(images, reader, revision, when),
+    )
+
+
+def _open(file: InstanceFile, reader: Reader) -> tuple[Dataset, Film] | Refusal:
+    try:
+        header = read_header(file.path, max_bytes=reader.max_bytes)
+        refusal = examine(header, reader.gate)
+        return refusal or (header, open_film(file.path, input_size=reader.classifier.input_size))
+    except NotDicom as error:
+        return Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error))
+    except UndecodablePixels as error:
+        return Refusal(reason=RefusalReason.UNDECODABLE, detail=str(error))
+    except LimitExceeded as error:
+        return Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error))
+
+
+def _build(
+    images: Sequence[tuple[InstanceFile, ReadImage]], reader: Reader, revision: int, when: datetime
+) -> tuple[BuiltObject, ...]:
+    if not images:
+        return ()
+    captures = [build_capture(image, reader.author, reader.heat_map, file.when) for file, image in images]
+    report = build_report(
+        [(image, capture) for (_, image), capture in zip(images, captures, strict=True)], reader.author, revision, when
+    )
+    return (
+        *(
+            BuiltObject(kind="capture", dataset=capture, source_sop_instance_uid=text(image.header, "SOPInstanceUID"))
+            for (_, image), capture in zip(images, captures, strict=True)
+        ),
+        BuiltObject(kind="report", dataset=report, source_sop_instance_uid=None),
+    )
+
+
+def read_claimed(claimed: ClaimedStudy, reader: Reader, store: InstanceStore) -> StudyResult:
+    """The study is read and its objects are kept, ready for the ledger. Running it again gives the same bytes."""
+    files = [
+        InstanceFile(
+            path=store.locate(instance.file),
+            sop_instance_uid=instance.sop_instance_uid,
+            when=instance.received_at.astimezone(),
+        )
+        for instance in claimed.instances
+    ]
+    reading = read_study(files, reader, revision=claimed.revision, when=claimed.touched_at.astimezone())
+    return StudyResult(
+        outcome=reading.outcome.outcome,
+        probability=reading.outcome.probability,
+        priority=reading.priority.level,
+        priority_reasons=reading.priority.reasons,
+        outcomes=tuple(outcome_of(item, reader.author) for item in reading.readings),
+        objects=tuple(_keep(item, store) for item in reading.objects),
+    )
+
+
+def outcome_of(item: InstanceReading, author: Author) -> InstanceOutcome:
+    """What the ledger and the command line say of one instance."""
+    if item.classification is None:
+        assert item.refusal is not None
+        return InstanceOutcome(
+            sop_instance_uid=item.file.sop_instance_uid,
+            outcome=Outcome.NOT_ANALYSED,
+            reason=item.refusal.reason,
+            detail=item.refusal.detail,
+        )
+    return InstanceOutcome(
+        sop_instance_uid=item.file.sop_instance_uid,
+        outcome=item.classification.outcome,
+        probability=item.classification.probability,
+        threshold=item.classification.threshold,
+        model_name=author.model.name,
+        model_version=author.model.version,
+        model_sha256=author.model.sha256,
+    )
+
+
+def _keep(item: BuiltObject, store: InstanceStore) -> ResultObject:
+    return ResultObject(
+        kind=item.kind,
+        sop_instance_uid=item.dataset.SOPInstanceUID,
+        sop_class_uid=item.dataset.SOPClassUID,
+        transfer_syntax_uid=item.dataset.file_meta.TransferSyntaxUID,
+        source_sop_instance_uid=item.source_sop_instance_uid,
+        file=store.keep([encode(item.dataset)]),
+    )
+
+
+def encode(dataset: Dataset) -> bytes:
+    """The data set as a Part 10 file (PS3.10 7)."""
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def deliver_results(
+    node: Node,
+    outbox: Outbox,
+    store: InstanceStore,
+    sender: Sender,
+    retry: RetryPolicy,
+    now: Callable[[], datetime],
+) -> int:
+    """What is due to the node was tried once over one association, each with its own outcome; returns how many."""
+    due = outbox.due(node.name, now())
+    if not due:
+        return 0
+    parcels = [parcel_of(delivery, store) for delivery in due]
+    try:
+        for delivery, outcome in zip(due, sender.send(node, parcels), strict=True):
+            settle(delivery, outcome, outbox, retry, now())
+    except PeerUnreachable as error:
+        settle_unreachable(due, str(error), outbox, retry, now())
+    return len(due)

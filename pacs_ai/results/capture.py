@@ -1,0 +1,130 @@
+"""The RGB Secondary Capture that people look at (PS3.3 A.8.1): the film, where the network looked, and what it said."""
+
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from pacs_ai.header import number, numbers, text, texts
+
+from . import drawing
+from .equipment import code_item, sign, stamp
+from .facts import Author, ReadImage, date_and_time
+from .source import is_lossy, patient_and_study, take_over
+from .uids import derive_uid
+
+HeatMapPolicy = Literal["positive", "always", "never"]
+SERIES_NUMBER = 9002
+
+
+def build_capture(image: ReadImage, author: Author, policy: HeatMapPolicy, when: datetime) -> Dataset:
+    """One capture of one read image, in Explicit VR Little Endian; the same arguments give the same bytes."""
+    draws_map = policy == "always" or (policy == "positive" and image.reading.classification.is_positive)
+    key = (text(image.header, "SOPInstanceUID"), *author.key, policy, when.isoformat())
+    capture = _skeleton(derive_uid("capture", *key))
+    take_over(patient_and_study(image.header), capture)
+    _series(capture, image.header, author, when)
+    _image(capture, image, when, draws_map=draws_map)
+    _pixels(capture, _drawn(image, author, draws_map=draws_map))
+    _derivation(capture, image.header, draws_map=draws_map)
+    sign(capture, author, when)
+    return capture
+
+
+def caption(image: ReadImage, author: Author) -> tuple[str, ...]:
+    """What stands under the image: finding, probability, operating point, network, and what it is not for."""
+    said = image.reading.classification
+    finding = "PNEUMONIA: PRESENT" if said.is_positive else "PNEUMONIA: ABSENT"
+    warning = "Not for diagnosis"
+    if author.outside_population_allowed:
+        warning += " - population check switched off"
+    return (
+        f"{finding}   probability {said.probability:.1%}   operating point {said.threshold:.1%}",
+        f"{author.model.name} {author.model.version} ({author.model.sha256[:8]})   {warning}",
+    )
+
+
+def _drawn(image: ReadImage, author: Author, *, draws_map: bool) -> NDArray[np.uint8]:
+    film = drawing.with_heat_map(image.display, image.reading.heat_map) if draws_map else drawing.plain(image.display)
+    return drawing.with_caption(film, caption(image, author))
+
+
+def _skeleton(sop_instance_uid: UID) -> Dataset:
+    capture = Dataset()
+    capture.file_meta = FileMetaDataset()
+    capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    capture.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    capture.file_meta.MediaStorageSOPInstanceUID = sop_instance_uid
+    capture.SOPClassUID = SecondaryCaptureImageStorage
+    capture.SOPInstanceUID = sop_instance_uid
+    return capture
+
+
+def _series(capture: Dataset, source: Dataset, author: Author, when: datetime) -> None:
+    study = text(source, "StudyInstanceUID")
+    capture.SeriesInstanceUID = derive_uid("capture-series", study, *author.key)
+    capture.Modality = "OT"
+    capture.SeriesNumber = SERIES_NUMBER
+    capture.SeriesDescription = "AI Grad-CAM (not for diagnosis)"
+    capture.InstanceNumber = max(1, int(number(source, "InstanceNumber") or 1))
+    capture.BodyPartExamined = "CHEST"
+    stamp(capture, when)
+    capture.ConversionType = "WSD"
+    capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = date_and_time(when)
+
+
+def _image(capture: Dataset, image: ReadImage, when: datetime, *, draws_map: bool) -> None:
+    source = image.header
+    capture.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
+    capture.ContentDate, capture.ContentTime = date_and_time(when)
+    orientation = texts(source, "PatientOrientation")
+    capture.PatientOrientation = orientation if len(orientation) == 2 and all(orientation) else None
+    capture.BurnedInAnnotation = "NO"  # a caption without identity is not one (PS3.3 C.7.6.1)
+    capture.RecognizableVisualFeatures = "NO"
+    capture.ImageComments = "Grad-CAM overlay" if draws_map else "No heat map drawn"
+    spacing = numbers(source, "PixelSpacing") or numbers(source, "ImagerPixelSpacing")
+    if len(spacing) == 2 and min(spacing) > 0:
+        shown_rows, shown_columns = image.display.shape
+        scaled = [
+            float(f"{spacing[0] * (number(source, 'Rows') or shown_rows) / shown_rows:.6g}"),
+            float(f"{spacing[1] * (number(source, 'Columns') or shown_columns) / shown_columns:.6g}"),
+        ]
+        capture.NominalScannedPixelSpacing = scaled
+        capture.PixelSpacing = scaled
+
+
+def _pixels(capture: Dataset, rgb: NDArray[np.uint8]) -> None:
+    capture.SamplesPerPixel = 3
+    capture.PhotometricInterpretation = "RGB"
+    capture.PlanarConfiguration = 0
+    capture.Rows, capture.Columns = rgb.shape[:2]
+    capture.BitsAllocated = capture.BitsStored = 8
+    capture.HighBit = 7
+    capture.PixelRepresentation = 0
+    content = rgb.tobytes()
+    capture.PixelData = content + b"\0" * (len(content) % 2)
+    capture["PixelData"].VR = "OB"
+
+
+def _derivation(capture: Dataset, source: Dataset, *, draws_map: bool) -> None:
+    drawn = "Grad-CAM of class pneumonia, inferno, over the film" if draws_map else "The film"
+    capture.DerivationDescription = f"{drawn} as windowed for display, resized, with a caption"
+    if draws_map:
+        capture.DerivationCodeSequence = [code_item("130403", "DCM", "Gradient-weighted class activation")]
+    item = Dataset()
+    item.ReferencedSOPClassUID = text(source, "SOPClassUID")
+    item.ReferencedSOPInstanceUID = text(source, "SOPInstanceUID")
+    item.SpatialLocationsPreserved = "YES"
+    item.PurposeOfReferenceCodeSequence = [code_item("121322", "DCM", "Source image for image processing operation")]
+    capture.SourceImageSequence = [item]
+    # Once lossy, always lossy (PS3.3 C.7.6.1.1.5).
+    capture.LossyImageCompression = "01" if is_lossy(source) else "00"
+    if is_lossy(source):
+        ratios, methods = numbers(source, "LossyImageCompressionRatio"), texts(source, "LossyImageCompressionMethod")
+        if ratios:
+            capture.LossyImageCompressionRatio = ratios
+        if methods and all(methods):
+            capture.LossyImageCompressionMethod = methods

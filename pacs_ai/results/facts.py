@@ -1,0 +1,63 @@
+"""What a result needs to know, and no more: the image, what was said of it, by whom, and when."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from pacs_ai.findings import ModelIdentity, Reading, Refusal
+
+from .uids import derive_uid
+
+MANUFACTURER = "pacs-ai"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """The software and the network that speak, with every setting that changes what they say."""
+
+    model: ModelIdentity
+    threshold: float
+    software_version: str
+    outside_population_allowed: bool = False
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The parts that make another result of the same image; they go into every UID."""
+        return (
+            self.software_version,
+            self.model.name,
+            self.model.version,
+            self.model.sha256,
+            f"{self.threshold:.6f}",
+            str(self.outside_population_allowed),
+        )
+
+    @property
+    def device_uid(self) -> str:
+        """The device is another one whenever the network changes (IHE AI Results 6.5.3.1)."""
+        return derive_uid("device", self.model.name, self.model.version, self.model.sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadImage:
+    """An image with its reading; `display` is uint8 (rows, columns), at most 1024 on the longer side."""
+
+    header: Dataset
+    reading: Reading
+    display: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedImage:
+    """An image that was not read."""
+
+    header: Dataset
+    refusal: Refusal
+
+
+def date_and_time(when: datetime) -> tuple[str, str]:
+    """DA and TM of a time."""
+    return when.strftime("%Y%m%d"), when.strftime("%H%M%S")

@@ -1,0 +1,241 @@
+"""The Structured Report: Comprehensive 3D SR, TID 1500, one measurement group for each read image."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+from highdicom import sr
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
+
+from pacs_ai.header import items, number, numbers, text, texts
+
+from .equipment import sign, stamp
+from .facts import MANUFACTURER, Author, ReadImage
+from .source import patient_and_study, take_over
+from .uids import derive_uid
+
+SERIES_NUMBER = 9001
+
+PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
+PRESENT = Code("52101004", "SCT", "Present")
+ABSENT = Code("272519000", "SCT", "Absent")
+CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
+PERCENT = Code("%", "UCUM", "Percent")
+LUNG = Code("39607008", "SCT", "Lung")
+CHEST_RADIOGRAPH = Code("399208008", "SCT", "Plain chest X-ray")
+SOURCE = Code("260753009", "SCT", "Source")
+VISUAL_EXPLANATION = Code("130401", "DCM", "Visual explanation")
+ENGLISH = Code("en-US", "RFC5646", "English (United States)")
+PIXELS = Code("{pixels}", "UCUM", "Pixels")
+MILLIMETRE = Code("mm", "UCUM", "millimeter")
+_IMAGING_MEASUREMENTS = "126010"
+_MODALITIES = {"CR": "Computed Radiography", "DX": "Digital Radiography"}
+
+
+def build_report(images: Sequence[tuple[ReadImage, Dataset]], author: Author, revision: int, when: datetime) -> Dataset:
+    """The report of a study: `images` pairs each read image with its capture; the same arguments give the same bytes.
+
+    Finding is written only for a positive image: a reader that shows it and not the evaluation must never show
+    "Pneumonia" for a normal film.
+    """
+    first = images[0][0].header
+    study = text(first, "StudyInstanceUID")
+    key = (
+        study,
+        *author.key,
+        str(revision),
+        when.isoformat(),
+        *(part for image, capture in images for part in (text(image.header, "SOPInstanceUID"), capture.SOPInstanceUID)),
+    )
+    report = sr.Comprehensive3DSR(
+        evidence=[evidence for image, capture in images for evidence in (_bare(image.header), _bare(capture))],
+        content=_content(images, author, key),
+        series_instance_uid=derive_uid("report-series", study, *author.key),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=derive_uid("report", *key),
+        instance_number=revision,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=True,
+        is_verified=False,
+        series_description="AI pneumonia report (not for diagnosis)",
+        content_date=when.date(),
+        content_time=when.time().replace(microsecond=0),
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    )
+    take_over(patient_and_study(first), report)
+    stamp(report, when)
+    sign(report, author, when)
+    return report
+
+
+def _bare(source: Dataset) -> Dataset:
+    """What highdicom needs to refer to an instance; its patient is taken over from the source itself later."""
+    bare = Dataset()
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        setattr(bare, keyword, text(source, keyword))
+    bare.PatientID = bare.PatientName = bare.AccessionNumber = bare.StudyID = ""
+    bare.PatientBirthDate = bare.PatientSex = bare.StudyDate = bare.StudyTime = None
+    return bare
+
+
+def _content(images: Sequence[tuple[ReadImage, Dataset]], author: Author, key: tuple[str, ...]) -> sr.MeasurementReport:
+    report = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=_device(author)),
+        procedure_reported=_procedure([image.header for image, _ in images]),
+        title=codes.DCM.ImagingMeasurementReport,
+        imaging_measurements=[_group(image, capture, author, key) for image, capture in images],
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
+            language=sr.CodedConcept.from_code(ENGLISH)
+        ),
+    )
+    # The order of TID 1500 is significant: the Image Library comes before Imaging Measurements.
+    sequence = report[0].ContentSequence
+    place = next(
+        at for at, item in enumerate(sequence) if item.ConceptNameCodeSequence[0].CodeValue == _IMAGING_MEASUREMENTS
+    )
+    sequence.insert(place, _image_library([image.header for image, _ in images]))
+    return report
+
+
+def _device(author: Author) -> sr.ObserverContext:
+    """TID 1002 and 1004: the observer is a device, and another one for other weights."""
+    return sr.ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
+            uid=author.device_uid,
+            name=author.model.name,
+            manufacturer_name=MANUFACTURER,
+            model_name=author.model.name,
+            serial_number=author.model.sha256[:16],
+        ),
+    )
+
+
+def _procedure(headers: Sequence[Dataset]) -> Code:
+    for header in headers:
+        for item in items(header, "ProcedureCodeSequence"):
+            parts = [text(item, keyword) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
+            if all(parts):
+                return Code(*parts)
+    return CHEST_RADIOGRAPH
+
+
+def _group(
+    image: ReadImage, capture: Dataset, author: Author, key: tuple[str, ...]
+) -> sr.MeasurementsAndQualitativeEvaluations:
+    """TID 1501: what is said of one image, by which algorithm, and the picture that explains it."""
+    said, source = image.reading.classification, image.header
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=derive_uid("tracking", text(source, "SOPInstanceUID"), *key),
+            identifier="Pneumonia classification",
+        ),
+        finding_type=PNEUMONIA if said.is_positive else None,
+        finding_sites=[sr.FindingSite(anatomic_location=LUNG)],
+        algorithm_id=_algorithm(author),
+        measurements=[_certainty(said.probability, source)],
+        qualitative_evaluations=[sr.QualitativeEvaluation(PNEUMONIA, PRESENT if said.is_positive else ABSENT)],
+        source_images=[sr.SourceImageForMeasurementGroup(text(source, "SOPClassUID"), text(source, "SOPInstanceUID"))],
+    )
+    # Row 9d of TID 1501, for which highdicom has no class.
+    group[0].ContentSequence.append(
+        sr.ImageContentItem(
+            name=VISUAL_EXPLANATION,
+            referenced_sop_class_uid=capture.SOPClassUID,
+            referenced_sop_instance_uid=capture.SOPInstanceUID,
+            relationship_type=sr.RelationshipTypeValues.CONTAINS,
+        )
+    )
+    return group
+
+
+def _algorithm(author: Author) -> sr.AlgorithmIdentification:
+    """TID 4019 with all that changes the answer: operating point, weights, and whom it was let read."""
+    parameters = [f"operating_point={author.threshold:.6f}", f"weights_sha256={author.model.sha256}"]
+    if author.outside_population_allowed:
+        parameters.append("allow_outside_population=true")
+    return sr.AlgorithmIdentification(
+        name=author.model.name,
+        version=author.model.version,
+        family=codes.DCM.ArtificialIntelligence,
+        parameters=parameters,
+    )
+
+
+def _certainty(probability: float, source: Dataset) -> sr.Measurement:
+    """0 to 100 %, inferred from a region that is the whole image: viewers show a black square for a bare image."""
+    columns, rows = float(number(source, "Columns") or 1), float(number(source, "Rows") or 1)
+    corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows], [0, 0]], float)
+    return sr.Measurement(
+        name=CERTAINTY,
+        value=round(probability * 100, 2),
+        unit=PERCENT,
+        referenced_coordinates=[
+            sr.CoordinatesForMeasurement(
+                graphic_type="POLYLINE",
+                graphic_data=corners,
+                source_image=sr.SourceImageForRegion(text(source, "SOPClassUID"), text(source, "SOPInstanceUID")),
+            )
+        ],
+    )
+
+
+def _image_library(headers: Sequence[Dataset]) -> sr.ContainerContentItem:
+    """TID 1600 to 1603 from what each source says of itself; nothing is required of it."""
+    group = sr.ContainerContentItem(
+        Code("126200", "DCM", "Image Library Group"), relationship_type=sr.RelationshipTypeValues.CONTAINS
+    )
+    group.ContentSequence = sr.ContentSequence([_library_entry(header) for header in headers])
+    library = sr.ContainerContentItem(
+        Code("111028", "DCM", "Image Library"), relationship_type=sr.RelationshipTypeValues.CONTAINS
+    )
+    library.ContentSequence = sr.ContentSequence([group])
+    return library
+
+
+def _library_entry(header: Dataset) -> sr.ImageContentItem:
+    entry = sr.ImageContentItem(
+        SOURCE,
+        text(header, "SOPClassUID"),
+        text(header, "SOPInstanceUID"),
+        relationship_type=sr.RelationshipTypeValues.CONTAINS,
+    )
+    entry.ContentSequence = sr.ContentSequence(_described(header))
+    return entry
+
+
+def _described(header: Dataset) -> list[sr.ContentItem]:
+    context = sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
+    described: list[sr.ContentItem] = []
+    modality = text(header, "Modality").upper()
+    if modality in _MODALITIES:
+        meaning = Code(modality, "DCM", _MODALITIES[modality])
+        described.append(sr.CodeContentItem(Code("121139", "DCM", "Modality"), meaning, context))
+    for keyword, name in (
+        ("Rows", Code("110910", "DCM", "Pixel Data Rows")),
+        ("Columns", Code("110911", "DCM", "Pixel Data Columns")),
+    ):
+        described.append(sr.NumContentItem(name, int(number(header, keyword) or 0), PIXELS, relationship_type=context))
+    orientation = texts(header, "PatientOrientation")
+    if len(orientation) == 2 and all(orientation):
+        row, column = (
+            Code("111044", "DCM", "Patient Orientation Row"),
+            Code("111043", "DCM", "Patient Orientation Column"),
+        )
+        described += [
+            sr.TextContentItem(row, orientation[0], context),
+            sr.TextContentItem(column, orientation[1], context),
+        ]
+    spacing = numbers(header, "ImagerPixelSpacing") or numbers(header, "PixelSpacing")
+    if len(spacing) == 2 and min(spacing) > 0:
+        across = Code("111026", "DCM", "Horizontal Pixel Spacing")
+        down = Code("111066", "DCM", "Vertical Pixel Spacing")
+        described += [
+            sr.NumContentItem(across, spacing[1], MILLIMETRE, relationship_type=context),
+            sr.NumContentItem(down, spacing[0], MILLIMETRE, relationship_type=context),
+        ]
+    return described

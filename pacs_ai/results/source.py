@@ -1,0 +1,164 @@
+"""What results take over from the image they speak of, cleaned so that they are valid whatever the source was."""
+
+import warnings
+from collections.abc import Iterable
+from copy import deepcopy
+
+from pydicom import config
+from pydicom.charset import encode_string, python_encoding
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.valuerep import PersonName, validate_value
+
+from pacs_ai.header import items, text, texts
+
+# Carried as they are, even where they break the rules of their VR: archives match on them.
+IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyInstanceUID", "StudyID")
+# Patient, General Study and Patient Study modules: PS3.3 C.7.1.1, C.7.2.1, C.7.2.2.
+_SIMPLE = (
+    "TypeOfPatientID",
+    "PatientBirthDate",
+    "PatientBirthTime",
+    "PatientSex",
+    "OtherPatientNames",
+    "EthnicGroup",
+    "PatientComments",
+    "PatientSpeciesDescription",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyDescription",
+    "PhysiciansOfRecord",
+    "NameOfPhysiciansReadingStudy",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "Occupation",
+    "AdditionalPatientHistory",
+    "AdmissionID",
+    "AdmittingDiagnosesDescription",
+    "TimezoneOffsetFromUTC",
+)
+_SEQUENCES = (
+    "IssuerOfPatientIDQualifiersSequence",
+    "OtherPatientIDsSequence",
+    "IssuerOfAccessionNumberSequence",
+    "ProcedureCodeSequence",
+    "ReasonForPerformedProcedureCodeSequence",
+    "ReferencedStudySequence",
+)
+_TYPE_2 = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "AccessionNumber",
+)
+_CHECKED = {"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "DS", "IS"}
+
+
+def patient_and_study(source: Dataset) -> Dataset:
+    """The patient and study attributes of the source, valid, in a character set that can hold them.
+
+    Identity keys are verbatim; other invalid values are left out; Type 2 attributes are there, empty where unknown.
+    """
+    kept = Dataset()
+    for keyword in IDENTITY:
+        _copy(source, kept, keyword, must_be_valid=False)
+    for keyword in _SIMPLE:
+        _copy(source, kept, keyword, must_be_valid=True)
+    for keyword in _SEQUENCES:
+        found = [deepcopy(item) for item in items(source, keyword)]
+        if found:
+            setattr(kept, keyword, found)
+    for keyword in _TYPE_2:
+        if keyword not in kept:
+            kept.add(DataElement(keyword, dictionary_VR(keyword), None))
+    character_set = _character_set(source, kept)
+    if character_set:
+        kept.SpecificCharacterSet = character_set
+    return kept
+
+
+def take_over(attributes: Dataset, target: Dataset) -> None:
+    """The target carries the attributes, over whatever it had; those it should not have stay out."""
+    if "SpecificCharacterSet" in target and "SpecificCharacterSet" not in attributes:
+        del target.SpecificCharacterSet
+    for element in attributes:
+        target[element.tag] = deepcopy(element)
+
+
+def _copy(source: Dataset, kept: Dataset, keyword: str, *, must_be_valid: bool) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            element = source.get(keyword) is not None and source[keyword]
+        except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError):
+            return
+    if not element or dictionary_VR(keyword) != element.VR:
+        return
+    if must_be_valid and not _is_valid(element):
+        return
+    kept[element.tag] = deepcopy(element)
+
+
+def _is_valid(element: DataElement) -> bool:
+    if element.value in (None, "") or element.VR not in _CHECKED:
+        return True
+    if element.keyword == "PatientSex" and element.value not in ("M", "F", "O"):
+        return False
+    many = element.value if isinstance(element.value, MultiValue | list) else [element.value]
+    try:
+        for item in many:
+            validate_value(element.VR, item if isinstance(item, PersonName) else str(item), config.RAISE)
+    except ValueError:
+        return False
+    return True
+
+
+def _character_set(source: Dataset, kept: Dataset) -> list[str]:
+    """The source's character set where it is known and holds every text; UTF-8 where it is not or does not."""
+    declared = _declared(source)
+    known = all(part in python_encoding for part in declared)
+    if known and _holds(declared, _texts_of(kept)):
+        return declared
+    return ["ISO_IR 192"]
+
+
+def _declared(source: Dataset) -> list[str]:
+    declared = texts(source, "SpecificCharacterSet")
+    return declared if any(declared) else []
+
+
+def _texts_of(dataset: Dataset) -> Iterable[str]:
+    for element in dataset.iterall():
+        if element.VR in {"LO", "LT", "PN", "SH", "ST", "UC", "UT"} and element.value is not None:
+            many = element.value if isinstance(element.value, MultiValue | list) else [element.value]
+            yield from (str(item) for item in many)
+
+
+def _holds(declared: list[str], found: Iterable[str]) -> bool:
+    encodings = [python_encoding[part] for part in declared]
+    try:
+        for item in found:
+            if item.isascii():
+                continue
+            if not encodings:
+                return False  # the default repertoire is ASCII (PS3.5 6.1.2.1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                encode_string(item, encodings)
+    except (UserWarning, UnicodeError, LookupError):
+        return False
+    return True
+
+
+def is_lossy(source: Dataset) -> bool:
+    """Whether the source says that it has been compressed with loss."""
+    return text(source, "LossyImageCompression") == "01"

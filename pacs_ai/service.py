@@ -1,0 +1,192 @@
+"""The composition root: everything is built here once, runs in threads, and stops together."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import BoundedSemaphore, Event, Thread
+
+from pacs_ai_storage.ledger import ClaimTerms, LeaseLost
+from pacs_ai_storage.records import ClaimedStudy
+
+from . import __version__
+from .delivery import RetryPolicy
+from .dimse.listener import Listener, listen
+from .dimse.sender import Sender
+from .findings import Classifier
+from .imaging import decoders
+from .imaging.gate import GatePolicy
+from .inference.card import ModelCard, read_card, verify
+from .policies import priority_policy
+from .process import Reader, deliver_results, read_claimed
+from .results.facts import Author
+from .settings import Node, Settings
+from .stores import now, open_stores
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=120)
+_POLL_SECONDS = 0.1
+
+
+def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
+    """The network, ready; TensorFlow is loaded here and not before."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it reports on missing GPUs otherwise
+    from .inference.batches import BatchingClassifier  # noqa: PLC0415 - TensorFlow takes seconds to import
+    from .inference.classifier import KerasClassifier  # noqa: PLC0415
+
+    threshold = None if settings.model.threshold == "" else settings.model.threshold
+    return BatchingClassifier(KerasClassifier(card, threshold))
+
+
+def build_reader(settings: Settings, card: ModelCard, classifier: Classifier) -> Reader:
+    """Everything that reading takes, from settings and card."""
+    decoders.register()
+    return Reader(
+        classifier=classifier,
+        author=Author(
+            model=classifier.identity,
+            threshold=classifier.threshold,
+            software_version=__version__,
+            outside_population_allowed=settings.model.allow_outside_population,
+        ),
+        gate=GatePolicy(
+            population=card.population,
+            allow_outside_population=settings.model.allow_outside_population,
+            max_pixels=settings.ingest.max_megapixels * 1_000_000,
+        ),
+        priority=priority_policy(settings),
+        heat_map=settings.results.heat_map,
+        max_bytes=settings.ingest.max_instance_mb << 20,
+    )
+
+
+class Service:
+    """Listener, readers and one delivery thread for each node. `start` returns once instances are accepted."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        load: Callable[[Settings, ModelCard], Classifier] = load_classifier,
+        port: int | None = None,
+    ) -> None:
+        self._settings = settings
+        self._card = read_card(settings.model.path)
+        self._load = load
+        self._port = port
+        self._stop = Event()
+        self._failure: BaseException | None = None
+        self._threads: list[Thread] = []
+        self.stores = open_stores(settings)
+
+    def start(self) -> Listener:
+        """Instances are accepted; the network is loaded meanwhile, and reading begins when it is there."""
+        verify(self._card)
+        self._listener = listen(self._settings.dicom, self.stores.instances, self.stores.ledger, port=self._port)
+        # Holding the port makes us the only service of this name: what it had begun before is ours to take up.
+        self.stores.ledger.release_leases(self._owner, now())
+        self._spawn("readers", self._read)
+        for node in self._settings.nodes:
+            self._spawn(f"delivery-{node.name}", self._deliver, node)
+        self._log_start()
+        return self._listener
+
+    @property
+    def _owner(self) -> str:
+        return f"{socket.gethostname()}:{self._settings.dicom.ae_title}:{self._settings.dicom.port}"
+
+    def _log_start(self) -> None:
+        dicom = self._settings.dicom
+        log.info("listening as %s on %s:%d", dicom.ae_title, dicom.host, self._listener.port)
+        if not dicom.allowed_calling_ae_titles:
+            log.warning("any calling AE title is accepted (dicom.allowed_calling_ae_titles is empty)")
+        if not self._settings.nodes:
+            log.warning("no node is configured: results are kept and not sent ([[nodes]] is empty)")
+
+    def _spawn(self, name: str, target: Callable[..., None], *arguments: object) -> None:
+        def guarded() -> None:
+            try:
+                target(*arguments)
+            except BaseException as error:
+                self._failure = error
+                self._stop.set()
+                raise
+
+        thread = Thread(target=guarded, name=name)
+        self._threads.append(thread)
+        thread.start()
+
+    def wait(self) -> None:
+        """Returns when the service was asked to stop; raises what ended one of its threads."""
+        self._stop.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether one of the threads has ended with an error."""
+        return self._failure is not None
+
+    def ask_to_stop(self) -> None:
+        """What has begun is drained; nothing new is begun. Safe in a signal handler."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """Everything has ended and is closed."""
+        self.ask_to_stop()
+        self._listener.stop()
+        for thread in self._threads:
+            thread.join()
+        self.stores.database.close()
+
+    def _read(self) -> None:
+        classifier = self._load(self._settings, self._card)
+        reader = build_reader(self._settings, self._card, classifier)
+        log.info("reading with %s %s", classifier.identity.name, classifier.identity.version)
+        terms = ClaimTerms(
+            owner=self._owner, stable_after=timedelta(seconds=self._settings.ingest.stable_after), lease=LEASE
+        )
+        slots = BoundedSemaphore(self._settings.ingest.readers)
+        with ThreadPoolExecutor(self._settings.ingest.readers, thread_name_prefix="reader") as pool:
+            while not self._stop.is_set():
+                slots.acquire()
+                claimed = self.stores.ledger.claim_stable(now(), terms)
+                if claimed is None:
+                    slots.release()
+                    self._stop.wait(_POLL_SECONDS)
+                    continue
+                pool.submit(self._read_one, claimed, reader).add_done_callback(lambda _done: slots.release())
+
+    def _read_one(self, claimed: ClaimedStudy, reader: Reader) -> None:
+        nodes = [node.name for node in self._settings.nodes]
+        try:
+            result = read_claimed(claimed, reader, self.stores.instances)
+            self.stores.ledger.keep_results(claimed, result, nodes, now())
+        except LeaseLost:
+            log.info("study %s changed while it was read; it is read again", claimed.study_instance_uid)
+        except Exception as error:
+            log.exception("study %s failed", claimed.study_instance_uid)
+            self._fail(claimed, error)
+        else:
+            log.info("study %s: %s", claimed.study_instance_uid, result.outcome)
+
+    def _fail(self, claimed: ClaimedStudy, error: Exception) -> None:
+        try:
+            self.stores.ledger.fail(claimed, type(error).__name__, now())
+        except LeaseLost:
+            log.info("study %s changed while it failed; it is read again", claimed.study_instance_uid)
+
+    def _deliver(self, node: Node) -> None:
+        sender = Sender(self._settings.dicom.ae_title, max_pdu=self._settings.dicom.max_pdu)
+        terms = self._settings.delivery
+        retry = RetryPolicy(
+            first=timedelta(seconds=terms.first_retry_seconds),
+            longest=timedelta(seconds=terms.max_retry_seconds),
+            give_up_after=timedelta(hours=terms.give_up_after_hours),
+        )
+        while not self._stop.is_set():
+            if not deliver_results(node, self.stores.outbox, self.stores.instances, sender, retry, now):
+                self._stop.wait(_POLL_SECONDS)

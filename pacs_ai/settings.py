@@ -1,0 +1,227 @@
+"""Every setting, from TOML and environment; frozen, with unknown keys refused."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from .errors import SettingsError
+
+
+def _ae_title(value: str) -> str:
+    """An AE title is 1 to 16 characters of the default repertoire, without backslash (PS3.5 6.2)."""
+    if not 1 <= len(value.strip()) <= 16 or "\\" in value or not value.isascii() or not value.isprintable():
+        message = "an AE title has 1 to 16 printable ASCII characters and no backslash"
+        raise ValueError(message)
+    return value.strip()
+
+
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TlsSettings(_Section):
+    """Certificates of the DICOM port."""
+
+    certificate: str = ""
+    key: str = ""
+    ca: str = ""
+    require_client_certificate: bool = True
+
+    @model_validator(mode="after")
+    def _not_yet(self) -> Self:
+        if self.certificate or self.key or self.ca:
+            message = "TLS on the DICOM port is not in this version; leave it empty and put a TLS proxy in front"
+            raise ValueError(message)
+        return self
+
+
+class DicomSettings(_Section):
+    """The DICOM port."""
+
+    ae_title: AeTitle = "PACS_AI"
+    host: str = "0.0.0.0"  # noqa: S104 - a PACS is another machine
+    port: Port = 11112
+    allowed_calling_ae_titles: tuple[AeTitle, ...] = ()
+    max_associations: Annotated[int, Field(ge=1)] = 32
+    max_pdu: Annotated[int, Field(ge=4096, le=1 << 24)] = 65536
+    tls: TlsSettings = TlsSettings()
+
+
+class IngestSettings(_Section):
+    """What is taken in, and when a study is read."""
+
+    stable_after: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    disk_reserve_gb: Annotated[float, Field(ge=0)] = 5.0
+    max_megapixels: Annotated[int, Field(ge=1)] = 100
+    max_instance_mb: Annotated[int, Field(ge=1)] = 256
+    readers: Annotated[int, Field(ge=1, le=64)] = 10
+
+
+class ModelSettings(_Section):
+    """Which network reads."""
+
+    path: str = ""
+    threshold: float | Literal[""] = ""
+    allow_outside_population: bool = False
+
+    @field_validator("threshold")
+    @classmethod
+    def _between(cls, value: float | Literal[""]) -> float | Literal[""]:
+        if value != "" and not 0 < value < 1:
+            message = "a threshold lies between 0 and 1, or is empty for the model card's operating point"
+            raise ValueError(message)
+        return value
+
+
+class ResultSettings(_Section):
+    """What is drawn."""
+
+    heat_map: Literal["positive", "always", "never"] = "positive"
+
+
+class WorklistSettings(_Section):
+    """When a study is urgent, and how long each level may wait."""
+
+    stat_probability: Annotated[float, Field(gt=0, le=1)] = 0.99
+    stat_minutes: Annotated[float, Field(gt=0)] = 60
+    high_minutes: Annotated[float, Field(gt=0)] = 240
+    routine_minutes: Annotated[float, Field(gt=0)] = 1440
+
+
+class Node(_Section):
+    """A remote AE that results go to."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    ae_title: AeTitle
+    host: str
+    port: Port
+    proof: Literal["none", "commitment", "c-find", "qido"] = "none"
+
+    @field_validator("proof")
+    @classmethod
+    def _only_none(cls, value: str) -> str:
+        if value != "none":
+            message = 'only "none" is in this version: a delivery ends with the C-STORE status'
+            raise ValueError(message)
+        return value
+
+
+class DeliverySettings(_Section):
+    """How long a node is tried."""
+
+    first_retry_seconds: Annotated[float, Field(gt=0)] = 5
+    max_retry_seconds: Annotated[float, Field(gt=0)] = 900
+    give_up_after_hours: Annotated[float, Field(gt=0)] = 72
+
+
+class AuditSettings(_Section):
+    """Where ledger and audit log are."""
+
+    url: str = ""
+
+
+class HttpSettings(_Section):
+    """Where the web pages will listen; nothing listens there in this version."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+class Settings(BaseSettings):
+    """The effective settings: environment before file before default."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="PACS_AI_", env_nested_delimiter="__")
+
+    data: Path = Path("pacs-ai-data")
+    dicom: DicomSettings = DicomSettings()
+    ingest: IngestSettings = IngestSettings()
+    model: ModelSettings = ModelSettings()
+    results: ResultSettings = ResultSettings()
+    worklist: WorklistSettings = WorklistSettings()
+    nodes: tuple[Node, ...] = ()
+    delivery: DeliverySettings = DeliverySettings()
+    audit: AuditSettings = AuditSettings()
+    http: HttpSettings = HttpSettings()
+
+    @field_validator("nodes")
+    @classmethod
+    def _distinct(cls, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+        names = [node.name for node in nodes]
+        if len(set(names)) != len(names):
+            message = "two nodes have the same name"
+            raise ValueError(message)
+        return nodes
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment wins over what `load_settings` read from the file."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        assert isinstance(init_settings, InitSettingsSource)
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None) -> Settings:
+    """The settings of a file and the environment; SettingsError with one line for each problem."""
+    try:
+        return Settings(**_read_toml(path))
+    except ValidationError as error:
+        source = path or "settings"
+        raise SettingsError("\n".join(f"{source}: {line}" for line in _problems(error))) from error
+
+
+def _read_toml(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"{path}: cannot be read ({error.strerror})"
+        raise SettingsError(message) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path}: not TOML: {error}"
+        raise SettingsError(message) from error
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [_problem(tuple(found["loc"]), found["type"], found["msg"]) for found in error.errors()]
+
+
+def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = ".".join(str(part) for part in location)
+    if kind != "extra_forbidden":
+        return f"{key}: {message.removeprefix('Value error, ')}"
+    known = _known_keys(location[:-1])
+    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+    return f"{key}: unknown setting; {hint}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _section_of(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - an annotation can be anything
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (tuple, Union):
+        return next((found for part in get_args(annotation) if (found := _section_of(part))), None)
+    return None

@@ -1,0 +1,88 @@
+"""How a database is opened: SQLite in the data folder by default, PostgreSQL by URL; the code above is the same."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import OperationalError
+
+SQLITE_NAME = "pacs-ai.sqlite"
+
+
+class LedgerUnavailable(Exception):
+    """The database is locked, full or gone; nothing of the transaction stands."""
+
+
+class Database:
+    """An engine with two doors: `read` for selects, `change` for one transaction that ends on disk or not at all."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self._writer = RLock()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees committed rows and never holds a writer up."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
+    @contextmanager
+    def change(self) -> Iterator[Connection]:
+        """One transaction: all of it is durable when the block ends, none of it when the block raises.
+
+        SQLite has a single writer; threads of this process queue here instead of polling its lock.
+        Raises LedgerUnavailable when the database is locked, full or gone.
+        """
+        queue = self._writer if self.engine.dialect.name == "sqlite" else nullcontext()
+        try:
+            with queue, self.engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            message = f"the database did not take the change: {error.orig}"
+            raise LedgerUnavailable(message) from error
+
+    def close(self) -> None:
+        """All pooled connections are closed."""
+        self.engine.dispose()
+
+
+def sqlite_url(folder: Path) -> str:
+    """The URL of the embedded default inside the data folder."""
+    return f"sqlite:///{(folder / SQLITE_NAME).resolve()}"
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _engine(url: str) -> Engine:
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, pool_size=16)
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection has no public type
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A deferred transaction that reads first can fail to become a writer; an immediate one cannot.
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def schema_revision(database: Database) -> str | None:
+    """The revision that the database is at; None when it has no schema of ours."""
+    with database.read() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

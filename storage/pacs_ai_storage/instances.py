@@ -1,0 +1,100 @@
+"""Files that survive a power cut, named by the hash of their content and never by anything a peer sent."""
+
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from .records import KeptFile
+
+Piece = bytes | memoryview
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class OutOfSpace(Exception):
+    """The disk is full or below its reserve; nothing was kept."""
+
+
+class InstanceStore:
+    """A folder of Part 10 files; a file is either whole and durable or not there."""
+
+    def __init__(self, root: Path, *, reserve_bytes: int = 0) -> None:
+        self._root = root
+        self._reserve = reserve_bytes
+        self._incoming = root / "incoming"
+        self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def sweep(self) -> int:
+        """No `.part` file of an earlier run is left; returns how many were."""
+        leftovers = list(self._incoming.glob("*.part"))
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+        return len(leftovers)
+
+    def free_bytes(self) -> int:
+        """What is left on the disk above the reserve; negative below it."""
+        return shutil.disk_usage(self._root).free - self._reserve
+
+    def keep(self, pieces: Iterable[Piece], *, expected_bytes: int = 0) -> KeptFile:
+        """The pieces are one durable file: written aside, synced, renamed, folder synced.
+
+        Keeping the same bytes twice gives the same file. Raises OutOfSpace below the reserve or on a full disk.
+        """
+        if self.free_bytes() < expected_bytes:
+            message = "the disk is below its reserve (disk_reserve_gb)"
+            raise OutOfSpace(message)
+        part = self._incoming / f"{uuid.uuid4().hex}.part"
+        try:
+            return self._settle(part, *_write(part, pieces))
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            if error.errno in _FULL:
+                message = "the disk is full"
+                raise OutOfSpace(message) from error
+            raise
+
+    def _settle(self, part: Path, size: int, sha256: str) -> KeptFile:
+        path = Path(sha256[:2]) / f"{sha256}.dcm"
+        folder = self._root / path.parent
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _sync_folder(self._root)
+        part.replace(self._root / path)
+        _sync_folder(folder)
+        return KeptFile(path=path.as_posix(), size=size, sha256=sha256)
+
+    def locate(self, file: KeptFile) -> Path:
+        """Where the file lies."""
+        return self._root / file.path
+
+
+def _write(part: Path, pieces: Iterable[Piece]) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    size = 0
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        for piece in pieces:
+            digest.update(piece)
+            size += _write_all(file.fileno(), memoryview(piece))
+        os.fsync(file.fileno())
+    return size, digest.hexdigest()
+
+
+def _write_all(descriptor: int, piece: memoryview) -> int:
+    written = 0
+    while written < len(piece):
+        written += os.write(descriptor, piece[written:])
+    return written
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,174 @@
+"""The nouns of the store: frozen values that go in and out of the ledger."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class StudyState(StrEnum):
+    """Where a study stands."""
+
+    RECEIVING = "RECEIVING"
+    PROCESSING = "PROCESSING"
+    READY = "READY"
+    DELIVERED = "DELIVERED"
+    DECLINED = "DECLINED"
+    FAILED = "FAILED"
+
+
+TRANSITIONS: dict[StudyState, frozenset[StudyState]] = {
+    StudyState.RECEIVING: frozenset({StudyState.PROCESSING}),
+    StudyState.PROCESSING: frozenset(
+        {StudyState.READY, StudyState.DECLINED, StudyState.FAILED, StudyState.RECEIVING, StudyState.PROCESSING}
+    ),
+    StudyState.READY: frozenset({StudyState.DELIVERED, StudyState.RECEIVING}),
+    StudyState.DELIVERED: frozenset({StudyState.RECEIVING}),
+    StudyState.DECLINED: frozenset({StudyState.RECEIVING}),
+    StudyState.FAILED: frozenset({StudyState.RECEIVING}),
+}
+
+
+class DeliveryState(StrEnum):
+    """Where one object stands with one node."""
+
+    PENDING = "PENDING"
+    ACCEPTED = "ACCEPTED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class Receipt(StrEnum):
+    """What an arriving instance was to the ledger."""
+
+    NEW = "new"
+    RESENT = "resent"
+    RESENT_DIFFERENT = "resent with other content"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptFile:
+    """A file that survives a power cut; `path` is relative to the store."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredInstance:
+    """An instance that was kept and may be answered with success."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    accession_number: str
+    calling_ae_title: str
+    received_at: datetime
+    file: KeptFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceOutcome:
+    """What was said of one instance: a probability, or the code of the reason why there is none."""
+
+    sop_instance_uid: str
+    outcome: str
+    reason: str | None = None
+    detail: str | None = None
+    probability: float | None = None
+    threshold: float | None = None
+    model_name: str | None = None
+    model_version: str | None = None
+    model_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultObject:
+    """A report or capture that was built and kept; these bytes are sent at each try."""
+
+    kind: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    source_sop_instance_uid: str | None
+    file: KeptFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """All that reading one revision of a study came to."""
+
+    outcome: str
+    probability: float | None
+    priority: str
+    priority_reasons: tuple[str, ...]
+    outcomes: tuple[InstanceOutcome, ...]
+    objects: tuple[ResultObject, ...]
+
+    @property
+    def is_declined(self) -> bool:
+        """Whether nothing in the study was for this network."""
+        return not self.objects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRecord:
+    """One study as the ledger sees it."""
+
+    study_instance_uid: str
+    state: StudyState
+    revision: int
+    accession_number: str
+    calling_ae_title: str
+    received_at: datetime
+    touched_at: datetime
+    attempts: int
+    reason: str | None
+    outcome: str | None
+    probability: float | None
+    priority: str | None
+    priority_reasons: tuple[str, ...]
+    read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedStudy:
+    """A study under lease: only the holder of `lease` may bring it to an end."""
+
+    study_instance_uid: str
+    revision: int
+    lease: str
+    attempts: int
+    touched_at: datetime
+    instances: tuple[StoredInstance, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One object on its way to one node."""
+
+    node: str
+    study_instance_uid: str
+    object: ResultObject
+    state: DeliveryState
+    attempts: int
+    queued_at: datetime
+    next_attempt_at: datetime
+    accepted_at: datetime | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """One line of the audit log; `identity` is None until it is written."""
+
+    at: datetime
+    actor: str
+    action: str
+    study_instance_uid: str | None = None
+    sop_instance_uid: str | None = None
+    outcome: str | None = None
+    detail: str | None = None
+    identity: int | None = None

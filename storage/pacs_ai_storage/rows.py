@@ -1,0 +1,126 @@
+"""Rows of the tables to records and back."""
+
+from sqlalchemy import Connection, Row, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .records import (
+    Delivery,
+    DeliveryState,
+    InstanceOutcome,
+    KeptFile,
+    ResultObject,
+    StoredInstance,
+    StudyRecord,
+    StudyState,
+)
+
+AnyRow = Row[tuple[object, ...]]
+
+
+def insert_new(connection: Connection, table: Table, row: dict[str, object]) -> bool:
+    """The row is there afterwards; True when it was not there before."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(row).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+def kept_file(row: AnyRow) -> KeptFile:
+    """The file columns of a row."""
+    return KeptFile(path=row.path, size=row.size, sha256=row.sha256)
+
+
+def file_columns(file: KeptFile) -> dict[str, object]:
+    """A file as columns."""
+    return {"path": file.path, "size": file.size, "sha256": file.sha256}
+
+
+def instance_row(instance: StoredInstance) -> dict[str, object]:
+    """An instance as columns."""
+    return {
+        "sop_instance_uid": instance.sop_instance_uid,
+        "study_instance_uid": instance.study_instance_uid,
+        "series_instance_uid": instance.series_instance_uid,
+        "sop_class_uid": instance.sop_class_uid,
+        "transfer_syntax_uid": instance.transfer_syntax_uid,
+        "accession_number": instance.accession_number,
+        "calling_ae_title": instance.calling_ae_title,
+        "received_at": instance.received_at,
+        **file_columns(instance.file),
+    }
+
+
+def stored_instance(row: AnyRow) -> StoredInstance:
+    """A row of `instances`."""
+    return StoredInstance(
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        transfer_syntax_uid=row.transfer_syntax_uid,
+        accession_number=row.accession_number,
+        calling_ae_title=row.calling_ae_title,
+        received_at=row.received_at,
+        file=kept_file(row),
+    )
+
+
+def instance_outcome(row: AnyRow) -> InstanceOutcome:
+    """A row of `outcomes`."""
+    return InstanceOutcome(
+        sop_instance_uid=row.sop_instance_uid,
+        outcome=row.outcome,
+        reason=row.reason,
+        detail=row.detail,
+        probability=row.probability,
+        threshold=row.threshold,
+        model_name=row.model_name,
+        model_version=row.model_version,
+        model_sha256=row.model_sha256,
+    )
+
+
+def result_object(row: AnyRow) -> ResultObject:
+    """A row of `objects`."""
+    return ResultObject(
+        kind=row.kind,
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        transfer_syntax_uid=row.transfer_syntax_uid,
+        source_sop_instance_uid=row.source_sop_instance_uid,
+        file=kept_file(row),
+    )
+
+
+def delivery(row: AnyRow) -> Delivery:
+    """A row of `deliveries` joined with `objects`."""
+    return Delivery(
+        node=row.node,
+        study_instance_uid=row.study_instance_uid,
+        object=result_object(row),
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        queued_at=row.queued_at,
+        next_attempt_at=row.next_attempt_at,
+        accepted_at=row.accepted_at,
+        detail=row.delivery_detail,
+    )
+
+
+def study_record(row: AnyRow) -> StudyRecord:
+    """A row of `studies`."""
+    return StudyRecord(
+        study_instance_uid=row.study_instance_uid,
+        state=StudyState(row.state),
+        revision=row.revision,
+        accession_number=row.accession_number,
+        calling_ae_title=row.calling_ae_title,
+        received_at=row.received_at,
+        touched_at=row.touched_at,
+        attempts=row.attempts,
+        reason=row.reason,
+        outcome=row.outcome,
+        probability=row.probability,
+        priority=row.priority,
+        priority_reasons=tuple((row.priority_reasons or "").splitlines()),
+        read_at=row.read_at,
+    )

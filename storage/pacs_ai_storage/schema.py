@@ -1,0 +1,148 @@
+"""The tables. A change here needs a migration; a test compares the two."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+NEWEST_REVISION = "0001"  # the last of the migrations; a test compares
+NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
+metadata = MetaData(naming_convention=NAMING)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware datetimes in and out; stored as naive UTC, which every database compares alike."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - signature is SQLAlchemy's
+        """Naive UTC; a naive value is a bug of the caller."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = "a time without zone cannot be stored"
+            raise ValueError(message)
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - signature is SQLAlchemy's
+        """Aware UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _uid(name: str, **options: Any) -> Column[str]:  # noqa: ANN401 - passed through to Column
+    return Column(name, String(64), **options)
+
+
+studies = Table(
+    "studies",
+    metadata,
+    _uid("study_instance_uid", primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("accession_number", Text, nullable=False),
+    Column("calling_ae_title", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("touched_at", UtcDateTime, nullable=False),
+    Column("lease", String(64)),
+    Column("lease_until", UtcDateTime),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text),
+    Column("outcome", String(32)),
+    Column("probability", Float),
+    Column("priority", String(16)),
+    Column("priority_reasons", Text),
+    Column("read_at", UtcDateTime),
+    Index("ix_studies_state_touched_at", "state", "touched_at"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    _uid("sop_instance_uid", primary_key=True),
+    _uid("study_instance_uid", nullable=False, index=True),
+    _uid("series_instance_uid", nullable=False),
+    _uid("sop_class_uid", nullable=False),
+    _uid("transfer_syntax_uid", nullable=False),
+    Column("accession_number", Text, nullable=False),
+    Column("calling_ae_title", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    _uid("sop_instance_uid", primary_key=True),
+    _uid("study_instance_uid", nullable=False, index=True),
+    Column("revision", Integer, nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("reason", String(64)),
+    Column("detail", Text),
+    Column("probability", Float),
+    Column("threshold", Float),
+    Column("model_name", Text),
+    Column("model_version", Text),
+    Column("model_sha256", String(64)),
+)
+
+objects = Table(
+    "objects",
+    metadata,
+    _uid("sop_instance_uid", primary_key=True),
+    _uid("study_instance_uid", nullable=False, index=True),
+    Column("revision", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    _uid("sop_class_uid", nullable=False),
+    _uid("transfer_syntax_uid", nullable=False),
+    _uid("source_sop_instance_uid"),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _uid("sop_instance_uid", primary_key=True),
+    Column("node", String(64), primary_key=True),
+    _uid("study_instance_uid", nullable=False, index=True),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("queued_at", UtcDateTime, nullable=False),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("accepted_at", UtcDateTime),
+    Column("detail", Text),
+    Index("ix_deliveries_node_state_next_attempt_at", "node", "state", "next_attempt_at"),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    # SQLite numbers rows by itself only when the key is a plain INTEGER.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", String(32), nullable=False),
+    _uid("study_instance_uid", index=True),
+    _uid("sop_instance_uid"),
+    Column("outcome", String(64)),
+    Column("detail", Text),
+    Index("ix_audit_events_at", "at"),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,77 @@
+"""Plain selects for people and pages: the worklist, a study, the outbox."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from .outbox import joined_deliveries
+from .records import Delivery, InstanceOutcome, ResultObject, StoredInstance, StudyRecord
+from .rows import delivery, instance_outcome, result_object, stored_instance, study_record
+from .schema import deliveries, instances, objects, outcomes, studies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyView:
+    """Everything known of one study."""
+
+    study: StudyRecord
+    instances: tuple[StoredInstance, ...]
+    outcomes: tuple[InstanceOutcome, ...]
+    objects: tuple[ResultObject, ...]
+    deliveries: tuple[Delivery, ...]
+
+
+def unread_studies(connection: Connection) -> list[StudyRecord]:
+    """The studies that nobody has marked as read, oldest first."""
+    statement = select(studies).where(studies.c.read_at.is_(None)).order_by(studies.c.received_at)
+    return [study_record(row) for row in connection.execute(statement)]
+
+
+def show_study(connection: Connection, study_instance_uid: str) -> StudyView | None:
+    """One study with all that belongs to it; None when it is unknown."""
+    row = connection.execute(select(studies).where(studies.c.study_instance_uid == study_instance_uid)).one_or_none()
+    if row is None:
+        return None
+    return StudyView(
+        study=study_record(row),
+        instances=tuple(
+            stored_instance(found)
+            for found in connection.execute(
+                select(instances)
+                .where(instances.c.study_instance_uid == study_instance_uid)
+                .order_by(instances.c.received_at)
+            )
+        ),
+        outcomes=tuple(
+            instance_outcome(found)
+            for found in connection.execute(select(outcomes).where(outcomes.c.study_instance_uid == study_instance_uid))
+        ),
+        objects=tuple(
+            result_object(found)
+            for found in connection.execute(
+                select(objects)
+                .where(objects.c.study_instance_uid == study_instance_uid)
+                .order_by(objects.c.revision, objects.c.kind)
+            )
+        ),
+        deliveries=tuple(list_deliveries(connection, study_instance_uid=study_instance_uid)),
+    )
+
+
+def list_deliveries(
+    connection: Connection,
+    *,
+    node: str | None = None,
+    state: str | None = None,
+    study_instance_uid: str | None = None,
+    limit: int = 1000,
+) -> list[Delivery]:
+    """The newest `limit` deliveries that match, oldest of them first."""
+    conditions = [
+        deliveries.c.node == node if node else None,
+        deliveries.c.state == state if state else None,
+        deliveries.c.study_instance_uid == study_instance_uid if study_instance_uid else None,
+    ]
+    statement = joined_deliveries().where(*(condition for condition in conditions if condition is not None))
+    newest = statement.order_by(deliveries.c.queued_at.desc(), objects.c.kind.desc()).limit(limit)
+    return [delivery(row) for row in reversed(connection.execute(newest).all())]

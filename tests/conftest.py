@@ -1,0 +1,57 @@
+"""Fixtures that more than one kind of test needs."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pacs_ai_storage.database import Database
+from pacs_ai_storage.migration import migrate
+from sqlalchemy import create_engine, text
+
+from pacs_ai.imaging import decoders
+
+from .fakes import Clock, TinyClassifier
+
+POSTGRESQL = os.environ.get("PACS_AI_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _codecs() -> None:
+    decoders.register()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def classifier() -> TinyClassifier:
+    return TinyClassifier()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind that is supported."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+        return
+    name = f"pacs_ai_{uuid.uuid4().hex}"
+    server = create_engine(f"{POSTGRESQL}/postgres", isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield f"{POSTGRESQL}/{name}"
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A database of each kind at this version's schema."""
+    opened = Database(database_url)
+    migrate(opened)
+    yield opened
+    opened.close()

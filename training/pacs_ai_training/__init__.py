@@ -1,0 +1,1 @@
+"""How a network comes to be: films, split, fit, calibration, model card, export. Not needed to serve."""

@@ -1,0 +1,57 @@
+"""A trained network as the service ships it: an ordinary `.keras` file with its weights in float16."""
+
+import hashlib
+import json
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+MODEL_NAME = "model.keras"
+_WEIGHTS = "model.weights.h5"
+_FIXED_TIME = (2026, 1, 1, 0, 0, 0)  # the same weights give the same file
+
+
+def export_model(model: keras.Model, folder: Path) -> tuple[Path, str]:
+    """(file, SHA-256): any Keras loads the file, as float32; the rounding is far below what training left open."""
+    folder.mkdir(parents=True, exist_ok=True)
+    full = folder / "full.keras"
+    model.save(full)
+    path = folder / MODEL_NAME
+    with zipfile.ZipFile(full) as source, zipfile.ZipFile(path, "w") as target:
+        for name in sorted(source.namelist()):
+            content = _halved(source.read(name)) if name == _WEIGHTS else _timeless(name, source.read(name))
+            target.writestr(zipfile.ZipInfo(name, _FIXED_TIME), content, compress_type=zipfile.ZIP_STORED)
+    full.unlink()
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _timeless(name: str, content: bytes) -> bytes:
+    if name != "metadata.json":
+        return content
+    metadata = json.loads(content)
+    metadata.pop("date_saved", None)
+    return json.dumps(metadata).encode()
+
+
+def _halved(content: bytes) -> bytes:
+    buffer = BytesIO()
+    with h5py.File(BytesIO(content)) as source, h5py.File(buffer, "w", track_order=True) as target:
+
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Group):
+                made: h5py.Group | h5py.Dataset = target.require_group(name)
+            else:
+                values = item[()]
+                is_float = np.asarray(values).dtype == np.float32
+                made = target.create_dataset(name, data=values.astype(np.float16) if is_float else values)
+            for key, attribute in item.attrs.items():
+                made.attrs[key] = attribute
+
+        source.visititems(copy)
+        for key, attribute in source.attrs.items():
+            target.attrs[key] = attribute
+    return buffer.getvalue()
