@@ -7,10 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 
-# What pydicom raises when a value does not fit its VR; conversion happens at access.
-_VALUE_ERRORS = (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError, struct.error)
+# What pydicom raises on a data set that is not one, or on a value that does not fit its VR (conversion is at access).
+PARSE_ERRORS = (
+    InvalidDicomError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    NotImplementedError,
+    MemoryError,
+    struct.error,
+)
 _AGE = re.compile(r"(\d{3})([DWMY])")
 _DAYS = {"D": 1, "W": 7, "M": 365.25 / 12, "Y": 365.25}
 
@@ -27,7 +39,7 @@ def value(header: Dataset, keyword: str) -> object:
     try:
         with _quietly():
             found = header.get(keyword)
-    except _VALUE_ERRORS:
+    except PARSE_ERRORS:
         return None
     return None if found is None or found == "" else found
 

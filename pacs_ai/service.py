@@ -4,9 +4,9 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from threading import BoundedSemaphore, Event, Thread
+from threading import BoundedSemaphore, Event
 
 from pacs_ai_storage.ledger import ClaimTerms, LeaseLost
 from pacs_ai_storage.records import ClaimedStudy
@@ -78,8 +78,8 @@ class Service:
         self._load = load
         self._port = port
         self._stop = Event()
-        self._failure: BaseException | None = None
-        self._threads: list[Thread] = []
+        self._threads = ThreadPoolExecutor(max_workers=1 + len(settings.nodes), thread_name_prefix="service")
+        self._running: list[Future[None]] = []
         self.stores = open_stores(settings)
 
     def start(self) -> Listener:
@@ -88,9 +88,9 @@ class Service:
         self._listener = listen(self._settings.dicom, self.stores.instances, self.stores.ledger, port=self._port)
         # Holding the port makes us the only service of this name: what it had begun before is ours to take up.
         self.stores.ledger.release_leases(self._owner, now())
-        self._spawn("readers", self._read)
+        self._run(self._read)
         for node in self._settings.nodes:
-            self._spawn(f"delivery-{node.name}", self._deliver, node)
+            self._run(self._deliver, node)
         self._log_start()
         return self._listener
 
@@ -106,29 +106,23 @@ class Service:
         if not self._settings.nodes:
             log.warning("no node is configured: results are kept and not sent ([[nodes]] is empty)")
 
-    def _spawn(self, name: str, target: Callable[..., None], *arguments: object) -> None:
-        def guarded() -> None:
-            try:
-                target(*arguments)
-            except BaseException as error:
-                self._failure = error
-                self._stop.set()
-                raise
-
-        thread = Thread(target=guarded, name=name)
-        self._threads.append(thread)
-        thread.start()
+    def _run(self, target: Callable[..., None], *arguments: object) -> None:
+        running = self._threads.submit(target, *arguments)
+        # However one of them ends, the service does not go on without it.
+        running.add_done_callback(lambda _ended: self._stop.set())
+        self._running.append(running)
 
     def wait(self) -> None:
         """Returns when the service was asked to stop; raises what ended one of its threads."""
         self._stop.wait()
-        if self._failure is not None:
-            raise self._failure
+        for running in self._running:
+            if running.done():
+                running.result()
 
     @property
     def has_failed(self) -> bool:
         """Whether one of the threads has ended with an error."""
-        return self._failure is not None
+        return any(running.done() for running in self._running)
 
     def ask_to_stop(self) -> None:
         """What has begun is drained; nothing new is begun. Safe in a signal handler."""
@@ -138,8 +132,7 @@ class Service:
         """Everything has ended and is closed."""
         self.ask_to_stop()
         self._listener.stop()
-        for thread in self._threads:
-            thread.join()
+        self._threads.shutdown()
         self.stores.database.close()
 
     def _read(self) -> None:

@@ -111,7 +111,7 @@ def make_instance(
 
 
 def make_rsna_instance(**changes: Any) -> Dataset:
-    """As the RSNA challenge exports NIH films: Secondary Capture of Modality CR, an age without unit, JPEG, no window."""
+    """As the RSNA challenge exports NIH films: Secondary Capture of Modality CR, age without unit, JPEG, no window."""
     instance = make_instance(modality="CR", bits=8, syntax=JPEGBaseline8Bit)
     for keyword in ("WindowCenter", "WindowWidth", "PlateID", "ImageType", "PatientAge"):
         if keyword in instance:

@@ -21,7 +21,7 @@ def existing_database(settings: Settings) -> Iterator[Database]:
     try:
         found = schema_revision(database)
         if found != NEWEST_REVISION:
-            message = f"the database has schema {found or 'none'}, this version needs {NEWEST_REVISION}; run `pacs-ai migrate`"
+            message = f"the database has schema {found}, this version needs {NEWEST_REVISION}; run `pacs-ai migrate`"
             raise PacsAiError(message)
         yield database
     finally:

@@ -3,7 +3,6 @@
 import io
 import logging
 import re
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,31 +15,18 @@ from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.records import AuditEvent, StoredInstance
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.transport import ThreadedAssociationServer
 
-from pacs_ai.header import text
+from pacs_ai.header import PARSE_ERRORS, text
 from pacs_ai.settings import DicomSettings
 
 from .contexts import accept_everything_stored, new_ae
 
 log = logging.getLogger(__name__)
 
-_PARSE_ERRORS = (
-    InvalidDicomError,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    OverflowError,
-    NotImplementedError,
-    struct.error,
-    OSError,
-)
 _UID = re.compile(r"[0-9.]{1,64}")
 _HEADER_BYTES = 1 << 20
 
@@ -197,7 +183,7 @@ def _read_header(event: evt.Event, content: bytes) -> Dataset:
     ]
     try:
         return dcmread(io.BytesIO(b"\0" * 128 + b"DICM" + meta + front), stop_before_pixels=True, specific_tags=tags)
-    except _PARSE_ERRORS as error:
+    except (*PARSE_ERRORS, OSError) as error:
         raise InvalidInstance(StoreStatus.CANNOT_UNDERSTAND, "the data set cannot be parsed") from error
 
 

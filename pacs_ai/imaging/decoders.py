@@ -111,7 +111,7 @@ def decode(image: Dataset) -> NDArray[Any]:
     if stored.shape != (image.Rows, image.Columns):
         message = f"The pixel data holds {stored.shape}, the header says {(image.Rows, image.Columns)}."
         raise UndecodablePixels(message)
-    return stored
+    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 
 
 def _check_codestream(image: Dataset, syntax: str) -> None:

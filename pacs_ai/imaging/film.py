@@ -1,6 +1,5 @@
 """An instance on disk, opened: its header, or the reason why there is none; its pixels, once, in the sizes needed."""
 
-import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +12,12 @@ from pydicom.errors import InvalidDicomError
 
 from pacs_ai.errors import LimitExceeded, NotDicom, UndecodablePixels
 from pacs_ai.findings import ModelInput
-from pacs_ai.header import text
+from pacs_ai.header import PARSE_ERRORS, text
 
 from .decoders import decode
 from .pixels import display_size, grey_transform, to_display, to_model_input
 
 DISPLAY_SIDE = 1024
-_UNREADABLE = (
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    OverflowError,
-    NotImplementedError,
-    MemoryError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +68,7 @@ def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
             return dcmread(path, stop_before_pixels=stop_before_pixels)
         except InvalidDicomError:
             return _read_without_preamble(path, stop_before_pixels=stop_before_pixels)
-        except _UNREADABLE as error:
+        except PARSE_ERRORS as error:
             message = f"The data set cannot be parsed ({type(error).__name__})."
             raise (NotDicom if stop_before_pixels else UndecodablePixels)(message) from error
 
@@ -89,7 +77,7 @@ def _read_without_preamble(path: Path, *, stop_before_pixels: bool) -> Dataset:
     message = "Not a DICOM file."
     try:
         dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
-    except _UNREADABLE as error:
+    except PARSE_ERRORS as error:
         raise NotDicom(message) from error
     if not text(dataset, "SOPClassUID"):
         raise NotDicom(message)

@@ -1,7 +1,7 @@
 """Images of several studies in one forward pass: whoever waits while the network is busy goes with the next batch."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from threading import Thread
 
@@ -20,7 +20,8 @@ class BatchingClassifier:
         self._classifier = classifier
         self._largest = largest_batch
         self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._thread = Thread(target=self._serve, name="network", daemon=True)
+        self._network = ThreadPoolExecutor(1, thread_name_prefix="network")
+        self._thread = Thread(target=self._serve, name="batches", daemon=True)
         self._thread.start()
 
     def read(self, inputs: Sequence[ModelInput]) -> list[Reading]:
@@ -36,6 +37,7 @@ class BatchingClassifier:
         """The thread has ended; what was waiting has been read."""
         self._waiting.put(None)
         self._thread.join()
+        self._network.shutdown()
 
     def _serve(self) -> None:
         while (first := self._waiting.get()) is not None:
@@ -52,11 +54,11 @@ class BatchingClassifier:
             self._answer(batch)
 
     def _answer(self, batch: list[_Waiting]) -> None:
-        try:
-            readings = self._classifier.read([item for item, _ in batch])
-        except Exception as error:  # noqa: BLE001 - it is raised again where each image waits
+        answer = self._network.submit(self._classifier.read, [item for item, _ in batch])
+        error = answer.exception()
+        if error is not None:
             for _, future in batch:
                 future.set_exception(error)
             return
-        for (_, future), reading in zip(batch, readings, strict=True):
+        for (_, future), reading in zip(batch, answer.result(), strict=True):
             future.set_result(reading)

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName, validate_value
 
-from pacs_ai.header import items, text, texts
+from pacs_ai.header import PARSE_ERRORS, items, text, texts
 
 # Carried as they are, even where they break the rules of their VR: archives match on them.
 IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyInstanceUID", "StudyID")
@@ -99,7 +99,7 @@ def _copy(source: Dataset, kept: Dataset, keyword: str, *, must_be_valid: bool) 
         warnings.simplefilter("ignore")
         try:
             element = source.get(keyword) is not None and source[keyword]
-        except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError):
+        except PARSE_ERRORS:
             return
     if not element or dictionary_VR(keyword) != element.VR:
         return

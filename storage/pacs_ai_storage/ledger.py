@@ -19,7 +19,7 @@ from .records import (
     StudyResult,
     StudyState,
 )
-from .rows import AnyRow, file_columns, insert_new, instance_row, stored_instance
+from .rows import AnyRow, insert_new, instance_row, object_row, outcome_row, stored_instance
 from .schema import deliveries, instances, objects, outcomes, studies
 
 MAX_ATTEMPTS = 3
@@ -211,17 +211,7 @@ class Ledger:
     def _queue(
         self, connection: Connection, claimed: ClaimedStudy, item: ResultObject, nodes: Sequence[str], now: datetime
     ) -> None:
-        row = {
-            "sop_instance_uid": item.sop_instance_uid,
-            "study_instance_uid": claimed.study_instance_uid,
-            "revision": claimed.revision,
-            "kind": item.kind,
-            "sop_class_uid": item.sop_class_uid,
-            "transfer_syntax_uid": item.transfer_syntax_uid,
-            "source_sop_instance_uid": item.source_sop_instance_uid,
-            **file_columns(item.file),
-        }
-        if not insert_new(connection, objects, row):
+        if not insert_new(connection, objects, object_row(item, claimed)):
             return  # built before from the same input: the node has it, or has it in its queue
         for node in nodes:
             connection.execute(
@@ -342,22 +332,7 @@ def _reopen(connection: Connection, study: AnyRow, *, touched_at: datetime, revi
 
 def _replace_outcomes(connection: Connection, claimed: ClaimedStudy, found: Sequence[InstanceOutcome]) -> None:
     connection.execute(delete(outcomes).where(outcomes.c.study_instance_uid == claimed.study_instance_uid))
-    rows = [
-        {
-            "sop_instance_uid": outcome.sop_instance_uid,
-            "study_instance_uid": claimed.study_instance_uid,
-            "revision": claimed.revision,
-            "outcome": outcome.outcome,
-            "reason": outcome.reason,
-            "detail": outcome.detail,
-            "probability": outcome.probability,
-            "threshold": outcome.threshold,
-            "model_name": outcome.model_name,
-            "model_version": outcome.model_version,
-            "model_sha256": outcome.model_sha256,
-        }
-        for outcome in found
-    ]
+    rows = [outcome_row(outcome, claimed) for outcome in found]
     connection.execute(insert(outcomes), rows)
 
 

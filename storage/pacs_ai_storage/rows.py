@@ -1,9 +1,12 @@
 """Rows of the tables to records and back."""
 
+from dataclasses import asdict
+
 from sqlalchemy import Connection, Row, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .records import (
+    ClaimedStudy,
     Delivery,
     DeliveryState,
     InstanceOutcome,
@@ -31,21 +34,34 @@ def kept_file(row: AnyRow) -> KeptFile:
 
 def file_columns(file: KeptFile) -> dict[str, object]:
     """A file as columns."""
-    return {"path": file.path, "size": file.size, "sha256": file.sha256}
+    return asdict(file)
 
 
 def instance_row(instance: StoredInstance) -> dict[str, object]:
     """An instance as columns."""
+    columns = asdict(instance)
+    columns.pop("file")
+    return {**columns, **file_columns(instance.file)}
+
+
+def outcome_row(outcome: InstanceOutcome, claimed: ClaimedStudy) -> dict[str, object]:
+    """An outcome of a claimed study as columns."""
     return {
-        "sop_instance_uid": instance.sop_instance_uid,
-        "study_instance_uid": instance.study_instance_uid,
-        "series_instance_uid": instance.series_instance_uid,
-        "sop_class_uid": instance.sop_class_uid,
-        "transfer_syntax_uid": instance.transfer_syntax_uid,
-        "accession_number": instance.accession_number,
-        "calling_ae_title": instance.calling_ae_title,
-        "received_at": instance.received_at,
-        **file_columns(instance.file),
+        **asdict(outcome),
+        "study_instance_uid": claimed.study_instance_uid,
+        "revision": claimed.revision,
+    }
+
+
+def object_row(item: ResultObject, claimed: ClaimedStudy) -> dict[str, object]:
+    """A result of a claimed study as columns."""
+    columns = asdict(item)
+    columns.pop("file")
+    return {
+        **columns,
+        **file_columns(item.file),
+        "study_instance_uid": claimed.study_instance_uid,
+        "revision": claimed.revision,
     }
 
 

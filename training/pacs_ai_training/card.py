@@ -50,7 +50,7 @@ def write_card(
         "population": {
             "min_age_years": 1,
             "max_age_years": 5,
-            "description": "children of one to five completed years, frontal chest radiographs, in-patients of one hospital",
+            "description": "children of one to five completed years, frontal chest radiographs, one hospital",
         },
         **parts,
         "limits": LIMITS,

@@ -1,0 +1,109 @@
+"""The embedded network: what its card says, what it says, and where it looks."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pacs_ai.demonstration import sample_paths
+from pacs_ai.findings import ModelInput
+from pacs_ai.imaging.film import open_film
+from pacs_ai.inference.card import ModelCard, read_card
+from pacs_ai.inference.classifier import KerasClassifier
+from pacs_ai.inference.gradcam import explain, split
+
+
+@pytest.fixture(scope="module")
+def card() -> ModelCard:
+    return read_card("")
+
+
+@pytest.fixture(scope="module")
+def network(card: ModelCard) -> KerasClassifier:
+    return KerasClassifier(card)
+
+
+@pytest.fixture(scope="module")
+def inputs() -> list[ModelInput]:
+    return [open_film(path, input_size=224).model_input for path in sample_paths()[:9]]
+
+
+def test_the_model_file_is_small_enough_to_ship(card: ModelCard) -> None:
+    assert card.weights.stat().st_size < 40_000_000
+
+
+def test_the_card_says_all_that_a_site_must_know(card: ModelCard) -> None:
+    said = card.document
+
+    assert {"name", "version", "sha256", "input", "labels", "limits", "training_data", "population"} <= said.keys()
+    assert (card.population.min_age_years, card.population.max_age_years) == (1, 5)
+    for part in ("validation", "test"):
+        for figure in ("auc", "sensitivity", "specificity"):
+            interval = said["metrics"][part][figure]
+            assert interval["low"] <= interval["value"] <= interval["high"]
+    assert said["metrics"]["test"]["auc"]["value"] >= 0.95
+
+
+def test_a_reading_is_the_same_alone_and_in_any_batch(network: KerasClassifier, inputs: list[ModelInput]) -> None:
+    together = [reading.classification.probability for reading in network.read(inputs)]
+
+    alone = [network.read([item])[0].classification.probability for item in inputs]
+
+    assert np.allclose(together, alone, atol=1e-5)
+
+
+def test_the_probability_is_the_calibrated_sigmoid_of_the_logit(
+    card: ModelCard, network: KerasClassifier, inputs: list[ModelInput]
+) -> None:
+    model = keras.saving.load_model(card.weights, compile=False)
+
+    logit = float(model(inputs[0].pixels[np.newaxis], training=False)[0, 0])
+
+    expected = 1 / (1 + np.exp(-(logit / card.temperature + card.bias)))
+    assert network.read(inputs[:1])[0].classification.probability == pytest.approx(expected, abs=1e-5)
+
+
+def test_grad_cam_from_the_head_equals_the_textbook(card: ModelCard, inputs: list[ModelInput]) -> None:
+    model = keras.saving.load_model(card.weights, compile=False)
+    images = tf.constant(np.stack([item.pixels for item in inputs[:4]]))
+    both = keras.Model(model.input, [model.get_layer(card.last_convolution).output, model.output])
+    with tf.GradientTape() as tape:
+        features, logits = both(images, training=False)
+        score = logits[:, 0]
+    gradients = tape.gradient(score, features)
+    weights = tf.reduce_mean(gradients, axis=(1, 2))
+    textbook = tf.nn.relu(tf.einsum("nk,nyxk->nyx", weights, features))
+
+    found_logits, found = explain(*split(model, card.last_convolution), images)
+
+    assert np.abs(found.numpy() - textbook.numpy()).max() < 1e-4
+    assert np.abs(found_logits.numpy() - score.numpy()).max() < 1e-4
+    assert found.numpy().max() > 0
+
+
+def test_the_heat_map_runs_from_zero_to_one(network: KerasClassifier, inputs: list[ModelInput]) -> None:
+    for reading in network.read(inputs):
+        heat = reading.heat_map.values
+        assert heat.shape == (14, 14)
+        assert heat.min() >= 0
+        assert heat.max() == pytest.approx(1.0, abs=1e-6) or heat.max() == 0
+
+
+def test_every_film_is_read_at_its_operating_point(card: ModelCard, network: KerasClassifier) -> None:
+    assert (
+        network.threshold
+        == card.threshold
+        == json.loads((card.folder / "card.json").read_text())["operating_point"]["threshold"]
+    )
+
+
+def test_a_threshold_of_the_site_replaces_the_cards(card: ModelCard, inputs: list[ModelInput]) -> None:
+    strict = KerasClassifier(card, threshold=0.999999)
+
+    readings = strict.read(inputs)
+
+    assert {reading.classification.threshold for reading in readings} == {0.999999}
+    assert Path(card.weights).is_file()
