@@ -72,6 +72,7 @@ class Demonstration:
 
     def run(self) -> list[dict[str, object]]:
         """One line for each sample, after every study has come to its end; PacsAiError when one does not."""
+        self._service.wait_until_ready()
         pushed = self._push(sample_paths())
         ended = self._wait_for({study for study, _ in pushed.values()})
         return [self._line(path, *pushed[path], ended) for path in pushed]

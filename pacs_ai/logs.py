@@ -17,6 +17,7 @@ def set_up_logging(*, verbose: bool = False) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("pacs_ai").setLevel(logging.DEBUG if verbose else logging.INFO)
-    # These print values of data elements in their warnings and errors.
-    for noisy in ("pydicom", "pynetdicom", "highdicom"):
+    # These print values of data elements in their warnings and errors; pynetdicom's errors are of the network.
+    for noisy in ("pydicom", "highdicom"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    logging.getLogger("pynetdicom").setLevel(logging.ERROR)

@@ -6,10 +6,10 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from threading import BoundedSemaphore, Event
+from threading import Event
 
-from pacs_ai_storage.ledger import ClaimTerms, LeaseLost
-from pacs_ai_storage.records import ClaimedStudy
+from pacs_ai_storage.database import LedgerUnavailable
+from pacs_ai_storage.ledger import ClaimTerms
 
 from . import __version__
 from .delivery import RetryPolicy
@@ -20,7 +20,8 @@ from .imaging import decoders
 from .imaging.gate import GatePolicy
 from .inference.card import ModelCard, read_card, verify
 from .policies import priority_policy
-from .process import Reader, deliver_results, read_claimed
+from .process import Reader, deliver_results
+from .readers import Readers
 from .results.facts import Author
 from .settings import Node, Settings
 from .stores import now, open_stores
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=120)
 _POLL_SECONDS = 0.1
+_PAUSE_AFTER_TROUBLE = 5.0
 
 
 def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
@@ -78,6 +80,7 @@ class Service:
         self._load = load
         self._port = port
         self._stop = Event()
+        self._ready = Event()
         self._threads = ThreadPoolExecutor(max_workers=1 + len(settings.nodes), thread_name_prefix="service")
         self._running: list[Future[None]] = []
         self.stores = open_stores(settings)
@@ -119,6 +122,12 @@ class Service:
             if running.done():
                 running.result()
 
+    def wait_until_ready(self) -> None:
+        """The network is loaded and reading has begun; raises what kept it from that."""
+        while not self._ready.wait(_POLL_SECONDS):
+            if self.has_failed:
+                self.wait()
+
     @property
     def has_failed(self) -> bool:
         """Whether one of the threads has ended with an error."""
@@ -138,39 +147,31 @@ class Service:
     def _read(self) -> None:
         classifier = self._load(self._settings, self._card)
         reader = build_reader(self._settings, self._card, classifier)
+        self._ready.set()
         log.info("reading with %s %s", classifier.identity.name, classifier.identity.version)
-        terms = ClaimTerms(
-            owner=self._owner, stable_after=timedelta(seconds=self._settings.ingest.stable_after), lease=LEASE
+        readers = Readers(
+            reader,
+            self.stores.ledger,
+            self.stores.instances,
+            terms=ClaimTerms(
+                owner=self._owner, stable_after=timedelta(seconds=self._settings.ingest.stable_after), lease=LEASE
+            ),
+            nodes=[node.name for node in self._settings.nodes],
+            at_once=self._settings.ingest.readers,
         )
-        slots = BoundedSemaphore(self._settings.ingest.readers)
-        with ThreadPoolExecutor(self._settings.ingest.readers, thread_name_prefix="reader") as pool:
-            while not self._stop.is_set():
-                slots.acquire()
-                claimed = self.stores.ledger.claim_stable(now(), terms)
-                if claimed is None:
-                    slots.release()
-                    self._stop.wait(_POLL_SECONDS)
-                    continue
-                pool.submit(self._read_one, claimed, reader).add_done_callback(lambda _done: slots.release())
+        self._repeat(lambda: readers.begin_one(now))
+        readers.finish()
 
-    def _read_one(self, claimed: ClaimedStudy, reader: Reader) -> None:
-        nodes = [node.name for node in self._settings.nodes]
-        try:
-            result = read_claimed(claimed, reader, self.stores.instances)
-            self.stores.ledger.keep_results(claimed, result, nodes, now())
-        except LeaseLost:
-            log.info("study %s changed while it was read; it is read again", claimed.study_instance_uid)
-        except Exception as error:
-            log.exception("study %s failed", claimed.study_instance_uid)
-            self._fail(claimed, error)
-        else:
-            log.info("study %s: %s", claimed.study_instance_uid, result.outcome)
-
-    def _fail(self, claimed: ClaimedStudy, error: Exception) -> None:
-        try:
-            self.stores.ledger.fail(claimed, type(error).__name__, now())
-        except LeaseLost:
-            log.info("study %s changed while it failed; it is read again", claimed.study_instance_uid)
+    def _repeat(self, step: Callable[[], bool]) -> None:
+        """The step is taken until the service stops; after one that found nothing to do there is a pause."""
+        while not self._stop.is_set():
+            try:
+                pause = 0.0 if step() else _POLL_SECONDS
+            except LedgerUnavailable:
+                log.exception("the ledger is not available; trying again")
+                pause = _PAUSE_AFTER_TROUBLE
+            if pause:
+                self._stop.wait(pause)
 
     def _deliver(self, node: Node) -> None:
         sender = Sender(self._settings.dicom.ae_title, max_pdu=self._settings.dicom.max_pdu)
@@ -180,6 +181,5 @@ class Service:
             longest=timedelta(seconds=terms.max_retry_seconds),
             give_up_after=timedelta(hours=terms.give_up_after_hours),
         )
-        while not self._stop.is_set():
-            if not deliver_results(node, self.stores.outbox, self.stores.instances, sender, retry, now):
-                self._stop.wait(_POLL_SECONDS)
+        outbox, instances = self.stores.outbox, self.stores.instances
+        self._repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)

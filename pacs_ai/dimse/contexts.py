@@ -1,7 +1,5 @@
 """What is accepted in an association: SOP classes and transfer syntaxes (PS3.4 B, PS3.5 10)."""
 
-import logging
-
 from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
@@ -50,7 +48,6 @@ def new_ae(ae_title: str) -> AE:
     """An application entity with our time limits: 5 s to connect and associate, 300 s for an answer."""
     # The standard handlers format every command and identifier: slow, and they print patients.
     _config.LOG_HANDLER_LEVEL = "none"
-    logging.getLogger("pynetdicom").propagate = False
     ae = AE(ae_title=ae_title)
     ae.connection_timeout = 5
     ae.acse_timeout = 5

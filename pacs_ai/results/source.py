@@ -95,20 +95,28 @@ def take_over(attributes: Dataset, target: Dataset) -> None:
 
 
 def _copy(source: Dataset, kept: Dataset, keyword: str, *, must_be_valid: bool) -> None:
+    element = _element(source, keyword)
+    if element is None or (must_be_valid and not _is_valid(element)):
+        return
+    if dictionary_VR(keyword) == element.VR:
+        kept[element.tag] = deepcopy(element)
+    elif not must_be_valid:  # an identifier under a wrong VR is still the identifier
+        kept.add(DataElement(keyword, dictionary_VR(keyword), str(element.value or "")))
+
+
+def _element(source: Dataset, keyword: str) -> DataElement | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            element = source.get(keyword) is not None and source[keyword]
+            found = source.get_item(keyword)
+            return None if found is None else source[keyword]
         except PARSE_ERRORS:
-            return
-    if not element or dictionary_VR(keyword) != element.VR:
-        return
-    if must_be_valid and not _is_valid(element):
-        return
-    kept[element.tag] = deepcopy(element)
+            return None
 
 
 def _is_valid(element: DataElement) -> bool:
+    if dictionary_VR(element.tag) != element.VR:
+        return False
     if element.value in (None, "") or element.VR not in _CHECKED:
         return True
     if element.keyword == "PatientSex" and element.value not in ("M", "F", "O"):

@@ -25,8 +25,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection that sees committed rows and never holds a writer up."""
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        """A connection that sees committed rows and never holds a writer up; raises LedgerUnavailable."""
+        with _translated(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
     @contextmanager
@@ -37,12 +37,8 @@ class Database:
         Raises LedgerUnavailable when the database is locked, full or gone.
         """
         queue = self._writer if self.engine.dialect.name == "sqlite" else nullcontext()
-        try:
-            with queue, self.engine.begin() as connection:
-                yield connection
-        except OperationalError as error:
-            message = f"the database did not take the change: {error.orig}"
-            raise LedgerUnavailable(message) from error
+        with _translated(), queue, self.engine.begin() as connection:
+            yield connection
 
     def close(self) -> None:
         """All pooled connections are closed."""
@@ -52,6 +48,15 @@ class Database:
 def sqlite_url(folder: Path) -> str:
     """The URL of the embedded default inside the data folder."""
     return f"sqlite:///{(folder / SQLITE_NAME).resolve()}"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        message = f"the database does not answer: {error.orig}"
+        raise LedgerUnavailable(message) from error
 
 
 def without_password(url: str) -> str:

@@ -176,6 +176,13 @@ class Ledger:
         with self._database.change() as connection:
             self._end(connection, _leased(connection, claimed), StudyState.FAILED, now, reason=reason)
 
+    def postpone(self, claimed: ClaimedStudy, until: datetime, reason: str, now: datetime) -> None:
+        """The study is read again from `until` on; raises LeaseLost when it is no longer the caller's."""
+        with self._database.change() as connection:
+            study = _leased(connection, claimed)
+            _reopen(connection, study, touched_at=until, revision=study.revision)
+            self._study_event(connection, study, "postpone", None, now, detail=reason)
+
     def requeue(self, study_instance_uid: str, now: datetime) -> bool:
         """A FAILED study is read again; False when there is no such study in that state."""
         with self._database.change() as connection:

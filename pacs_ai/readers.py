@@ -1,0 +1,85 @@
+"""Studies read side by side: each is claimed, read, and brought to an end that stands in the ledger."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from threading import BoundedSemaphore
+
+from pacs_ai_storage.database import LedgerUnavailable
+from pacs_ai_storage.instances import InstanceStore, OutOfSpace
+from pacs_ai_storage.ledger import ClaimTerms, LeaseLost, Ledger
+from pacs_ai_storage.records import ClaimedStudy
+
+from .process import Reader, read_claimed
+
+log = logging.getLogger(__name__)
+
+_PAUSE_AFTER_TROUBLE = timedelta(seconds=30)
+
+
+class Readers:
+    """At most `at_once` studies are under way; their images meet in the network's batches."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        ledger: Ledger,
+        instances: InstanceStore,
+        *,
+        terms: ClaimTerms,
+        nodes: Sequence[str],
+        at_once: int,
+    ) -> None:
+        self._reader = reader
+        self._ledger = ledger
+        self._instances = instances
+        self._terms = terms
+        self._nodes = nodes
+        self._slots = BoundedSemaphore(at_once)
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="reader")
+
+    def begin_one(self, now: Callable[[], datetime]) -> bool:
+        """A stable study is being read, once a reader is free; False when there is none."""
+        self._slots.acquire()
+        claimed = None
+        try:
+            claimed = self._ledger.claim_stable(now(), self._terms)
+        finally:
+            if claimed is None:
+                self._slots.release()
+        if claimed is None:
+            return False
+        self._pool.submit(self._read, claimed, now).add_done_callback(lambda _done: self._slots.release())
+        return True
+
+    def finish(self) -> None:
+        """What was begun has come to its end."""
+        self._pool.shutdown()
+
+    def _read(self, claimed: ClaimedStudy, now: Callable[[], datetime]) -> None:
+        study = claimed.study_instance_uid
+        try:
+            result = read_claimed(claimed, self._reader, self._instances)
+            self._ledger.keep_results(claimed, result, self._nodes, now())
+        except LeaseLost:
+            log.info("study %s changed while it was read; it is read again", study)
+        except (OutOfSpace, LedgerUnavailable) as trouble:
+            log.warning("study %s has to wait: %s", study, trouble)
+            reason, until = type(trouble).__name__, now() + _PAUSE_AFTER_TROUBLE
+            self._settle(study, lambda: self._ledger.postpone(claimed, until, reason, now()))
+        except Exception as error:
+            # One bad study harms itself alone.
+            log.exception("study %s failed", study)
+            reason = type(error).__name__
+            self._settle(study, lambda: self._ledger.fail(claimed, reason, now()))
+        else:
+            log.info("study %s: %s", study, result.outcome)
+
+    def _settle(self, study: str, settle: Callable[[], None]) -> None:
+        try:
+            settle()
+        except LeaseLost:
+            log.info("study %s changed meanwhile; it is read again", study)
+        except LedgerUnavailable:
+            log.warning("study %s is claimed again when its lease runs out", study)
