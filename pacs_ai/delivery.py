@@ -21,7 +21,8 @@ class RetryPolicy:
 
     def pause(self, attempts: int) -> timedelta:
         """How long to wait after that many failed attempts before this one."""
-        return min(self.first * (1 << min(attempts, 30)), self.longest)
+        doubled = self.first.total_seconds() * 2.0 ** min(attempts, 64)
+        return timedelta(seconds=min(doubled, self.longest.total_seconds()))
 
     def is_over(self, delivery: Delivery, now: datetime) -> bool:
         """Whether the delivery has been tried for long enough."""

@@ -14,6 +14,7 @@ from .imaging.film import read_header
 from .lines import instance_line
 from .process import BuiltObject, InstanceFile, InstanceReading, Reader, encode, outcome_of, read_study
 
+_DATE_LENGTH = 8
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - DICOM dates have no zone
 
 
@@ -102,7 +103,8 @@ def _when(entries: Sequence[_Entry]) -> datetime:
 
 def _header_time(header: Dataset) -> datetime:
     for kind in ("Acquisition", "Content", "Series", "Study"):
-        stamp = text(header, f"{kind}Date") + text(header, f"{kind}Time")[:6].ljust(6, "0")
+        day, time = text(header, f"{kind}Date"), text(header, f"{kind}Time")[:6].ljust(6, "0")
+        stamp = day + time if len(day) == _DATE_LENGTH else ""
         try:
             return datetime.strptime(stamp, "%Y%m%d%H%M%S")  # noqa: DTZ007 - DICOM dates have no zone
         except ValueError:

@@ -1,18 +1,22 @@
 """Attributes as real devices write them: an invalid value reads as absent, never as an exception."""
 
+import math
 import re
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 # What pydicom raises on a data set that is not one, or on a value that does not fit its VR (conversion is at access).
 PARSE_ERRORS = (
     InvalidDicomError,
+    BytesLengthException,
     EOFError,
     ValueError,
     TypeError,
@@ -21,14 +25,17 @@ PARSE_ERRORS = (
     OverflowError,
     NotImplementedError,
     MemoryError,
+    OSError,  # pydicom's word for "no tag where one should be"
     struct.error,
+    zlib.error,
 )
 _AGE = re.compile(r"(\d{3})([DWMY])")
 _DAYS = {"D": 1, "W": 7, "M": 365.25 / 12, "Y": 365.25}
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
+    """Without pydicom's warnings, which quote the values of patients; what is wrong shows in what is read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -37,7 +44,7 @@ def _quietly() -> Iterator[None]:
 def value(header: Dataset, keyword: str) -> object:
     """The value of an attribute; None when it is absent, empty or cannot be converted."""
     try:
-        with _quietly():
+        with quietly():
             found = header.get(keyword)
     except PARSE_ERRORS:
         return None
@@ -66,7 +73,7 @@ def numbers(header: Dataset, keyword: str) -> list[float]:
             found.append(float(item))
         except ValueError:
             return []
-    return found
+    return found if all(map(math.isfinite, found)) else []
 
 
 def number(header: Dataset, keyword: str) -> float | None:
@@ -77,7 +84,7 @@ def number(header: Dataset, keyword: str) -> float | None:
 def items(header: Dataset, keyword: str) -> list[Dataset]:
     """The items of a sequence; none when it is absent or not a sequence."""
     found = value(header, keyword)
-    return [item for item in found if isinstance(item, Dataset)] if isinstance(found, MultiValue | list) else []
+    return list(found) if isinstance(found, Sequence) else []
 
 
 def code_values(header: Dataset, keyword: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -21,3 +22,4 @@ def set_up_logging(*, verbose: bool = False) -> None:
     for noisy in ("pydicom", "highdicom"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     logging.getLogger("pynetdicom").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pydicom|highdicom")

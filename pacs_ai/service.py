@@ -39,8 +39,7 @@ def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
     from .inference.batches import BatchingClassifier  # noqa: PLC0415 - TensorFlow takes seconds to import
     from .inference.classifier import KerasClassifier  # noqa: PLC0415
 
-    threshold = None if settings.model.threshold == "" else settings.model.threshold
-    return BatchingClassifier(KerasClassifier(card, threshold))
+    return BatchingClassifier(KerasClassifier(card, settings.model.threshold or None))
 
 
 def build_reader(settings: Settings, card: ModelCard, classifier: Classifier) -> Reader:
@@ -131,7 +130,7 @@ class Service:
     @property
     def has_failed(self) -> bool:
         """Whether one of the threads has ended with an error."""
-        return any(running.done() for running in self._running)
+        return any(running.done() and running.exception() is not None for running in self._running)
 
     def ask_to_stop(self) -> None:
         """What has begun is drained; nothing new is begun. Safe in a signal handler."""

@@ -5,8 +5,18 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSource
 
 from .errors import SettingsError
 
@@ -17,6 +27,20 @@ def _ae_title(value: str) -> str:
         message = "an AE title has 1 to 16 printable ASCII characters and no backslash"
         raise ValueError(message)
     return value.strip()
+
+
+def _threshold(value: object) -> float | Literal[""]:
+    """A probability, or empty for the operating point of the model card."""
+    if value == "":
+        return ""
+    try:
+        threshold = float(str(value))
+    except ValueError:
+        threshold = -1.0
+    if not 0 < threshold < 1:
+        message = "a threshold lies between 0 and 1, or is empty for the model card's operating point"
+        raise ValueError(message)
+    return threshold
 
 
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
@@ -69,16 +93,8 @@ class ModelSettings(_Section):
     """Which network reads."""
 
     path: str = ""
-    threshold: float | Literal[""] = ""
+    threshold: Annotated[float | Literal[""], PlainValidator(_threshold)] = ""
     allow_outside_population: bool = False
-
-    @field_validator("threshold")
-    @classmethod
-    def _between(cls, value: float | Literal[""]) -> float | Literal[""]:
-        if value != "" and not 0 < value < 1:
-            message = "a threshold lies between 0 and 1, or is empty for the model card's operating point"
-            raise ValueError(message)
-        return value
 
 
 class ResultSettings(_Section):
@@ -182,6 +198,9 @@ def load_settings(path: Path | None) -> Settings:
     except ValidationError as error:
         source = path or "settings"
         raise SettingsError("\n".join(f"{source}: {line}" for line in _problems(error))) from error
+    except UnreadableSource as error:
+        message = f"environment: {error}; lists such as PACS_AI_NODES are written as JSON"
+        raise SettingsError(message) from error
 
 
 def _read_toml(path: Path | None) -> dict[str, Any]:

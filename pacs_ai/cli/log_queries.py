@@ -8,11 +8,9 @@ import typer
 from pacs_ai_storage import audit
 from pacs_ai_storage.records import AuditEvent
 
-from pacs_ai.errors import NotFound
-
 from .options import ConfigOption, JsonOption, settings_of
 from .output import print_json, print_table, short
-from .stores import existing_database
+from .stores import StudyArgument, existing_database, one_study
 
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M"]
 Time = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="Local time.")]
@@ -56,16 +54,15 @@ def audit_query(  # noqa: PLR0913 - one parameter for each option
 
 
 def audit_show(
-    study_instance_uid: Annotated[str, typer.Argument(metavar="UID", help="Study Instance UID.")],
+    name: StudyArgument,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Every event of one study, oldest first."""
-    with existing_database(settings_of(config)) as database, database.read() as connection:
-        events = audit.trail(connection, study_instance_uid)
-    if not events:
-        message = f"no event of study {study_instance_uid}; `pacs-ai audit query` lists the newest of all"
-        raise NotFound(message)
+    with existing_database(settings_of(config)) as database:
+        study = one_study(database, name)
+        with database.read() as connection:
+            events = audit.trail(connection, study)
     _print(events, as_json=as_json)
 
 

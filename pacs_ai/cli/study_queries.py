@@ -22,7 +22,7 @@ from pacs_ai.worklist import WaitingStudy, WorklistEntry, order
 
 from .options import ConfigOption, JsonOption, settings_of
 from .output import percent, print_json, print_table, short
-from .stores import existing_database
+from .stores import StudyArgument, existing_database, one_study
 
 _COLUMNS = ("", "priority", "outcome", "probability", "waiting", "accession", "study", "why")
 _REFRESH_SECONDS = 2.0
@@ -126,24 +126,21 @@ def _entry_line(entry: WorklistEntry) -> dict[str, object]:
 
 
 def studies_show(
-    study_instance_uid: Annotated[str, typer.Argument(metavar="UID")],
+    name: StudyArgument,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Everything known of a study: instances, outcomes, objects, deliveries."""
     settings = settings_of(config)
-    with existing_database(settings) as database, database.read() as connection:
-        view = show_study(connection, study_instance_uid)
-    if view is None:
-        raise NotFound(_unknown(study_instance_uid))
+    with existing_database(settings) as database:
+        study = one_study(database, name)
+        with database.read() as connection:
+            view = show_study(connection, study)
+    assert view is not None
     if as_json:
         print_json([_study_line(view, settings.data)])
     else:
         _print_study(view)
-
-
-def _unknown(study_instance_uid: str) -> str:
-    return f"no study {study_instance_uid}; `pacs-ai worklist` and `pacs-ai audit query` list those that are known"
 
 
 def _study_line(view: StudyView, data: Path) -> dict[str, object]:
@@ -216,23 +213,19 @@ def _print_study(view: StudyView) -> None:
     _print_deliveries(view.deliveries)
 
 
-def studies_mark_read(
-    study_instance_uid: Annotated[str, typer.Argument(metavar="UID")], config: ConfigOption = None
-) -> None:
+def studies_mark_read(name: StudyArgument, config: ConfigOption = None) -> None:
     """A person has read the study; it leaves the worklist until a late image reopens it."""
     with existing_database(settings_of(config)) as database:
-        if not Ledger(database, actor="operator").mark_read(study_instance_uid, now()):
-            raise NotFound(_unknown(study_instance_uid))
+        Ledger(database, actor="operator").mark_read(one_study(database, name), now())
     typer.echo("marked as read")
 
 
-def studies_requeue(
-    study_instance_uid: Annotated[str, typer.Argument(metavar="UID")], config: ConfigOption = None
-) -> None:
+def studies_requeue(name: StudyArgument, config: ConfigOption = None) -> None:
     """A FAILED study is read again."""
     with existing_database(settings_of(config)) as database:
-        if not Ledger(database, actor="operator").requeue(study_instance_uid, now()):
-            message = f"no FAILED study {study_instance_uid}"
+        study = one_study(database, name)
+        if not Ledger(database, actor="operator").requeue(study, now()):
+            message = f"study {study} is not FAILED, so there is nothing to read again"
             raise NotFound(message)
     typer.echo("queued again")
 

@@ -4,6 +4,7 @@ import io
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -20,14 +21,14 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.transport import ThreadedAssociationServer
 
-from pacs_ai.header import PARSE_ERRORS, text
+from pacs_ai.header import PARSE_ERRORS, quietly, text
 from pacs_ai.settings import DicomSettings
 
 from .contexts import accept_everything_stored, new_ae
 
 log = logging.getLogger(__name__)
 
-_UID = re.compile(r"[0-9.]{1,64}")
+_UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*")
 _HEADER_BYTES = 1 << 20
 
 
@@ -112,10 +113,13 @@ def _answer(event: evt.Event, store: InstanceStore, ledger: Ledger, now: Callabl
         receipt = ledger.record(instance)
     except InvalidInstance as invalid:
         log.warning("instance refused from %s: %s", calling, invalid.comment)
-        ledger.note(_refused(event, calling, invalid.status, invalid.comment, now()))
+        with suppress(LedgerUnavailable):
+            ledger.note(_refused(event, calling, invalid.status, invalid.comment, now()))
         return _status(invalid.status, invalid.comment)
     except OutOfSpace as error:
         log.error("instance refused from %s: %s", calling, error)  # noqa: TRY400 - a full disk is no fault of the code
+        with suppress(LedgerUnavailable):  # its disk may be the same
+            ledger.note(_refused(event, calling, StoreStatus.OUT_OF_RESOURCES, str(error), now()))
         return _status(StoreStatus.OUT_OF_RESOURCES, str(error))
     except (OSError, LedgerUnavailable):
         # A status that makes the peer try again; what was kept and not recorded is kept again then.
@@ -181,9 +185,11 @@ def _read_header(event: evt.Event, content: bytes) -> Dataset:
         "AccessionNumber",
         "SpecificCharacterSet",
     ]
+    file = io.BytesIO(b"\0" * 128 + b"DICM" + meta + front)
     try:
-        return dcmread(io.BytesIO(b"\0" * 128 + b"DICM" + meta + front), stop_before_pixels=True, specific_tags=tags)
-    except (*PARSE_ERRORS, OSError) as error:
+        with quietly():
+            return dcmread(file, stop_before_pixels=True, specific_tags=tags)
+    except PARSE_ERRORS as error:
         raise InvalidInstance(StoreStatus.CANNOT_UNDERSTAND, "the data set cannot be parsed") from error
 
 

@@ -104,14 +104,14 @@ def _store(association: Association, parcel: Parcel, number: int) -> SendOutcome
     if not association.is_established:
         return SendOutcome(parcel=parcel, is_accepted=False, detail="the association ended before this instance")
     if not _is_accepted(association, parcel):
-        return SendOutcome(
-            parcel=parcel, is_accepted=False, detail=f"SOP class {parcel.sop_class_uid} was not accepted by the node"
-        )
+        detail = f"SOP class {parcel.sop_class_uid} in transfer syntax {parcel.transfer_syntax_uid} was not accepted"
+        return SendOutcome(parcel=parcel, is_accepted=False, detail=detail)
     try:
         status = association.send_c_store(parcel.path, msg_id=number % 65535 + 1)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, AttributeError) as error:
         return SendOutcome(parcel=parcel, is_accepted=False, detail=f"not sent: {type(error).__name__}")
     if "Status" not in status:
+        association.abort()  # a late answer must not be taken for that to the next instance
         return SendOutcome(parcel=parcel, is_accepted=False, detail="no response: aborted or timed out")
     code = int(status.Status)
     comment = str(status.get("ErrorComment") or "")

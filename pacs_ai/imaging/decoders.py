@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import imagecodecs
@@ -32,6 +33,7 @@ from pydicom.uid import (
 )
 
 from pacs_ai.errors import UndecodablePixels
+from pacs_ai.header import quietly
 
 _PLUGIN = "imagecodecs"
 _DECODE: dict[UID, Callable[[bytes], NDArray[Any]]] = {
@@ -43,8 +45,12 @@ _DECODE: dict[UID, Callable[[bytes], NDArray[Any]]] = {
 UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 DECODABLE = (*UNCOMPRESSED, RLELossless, *_DECODE)
 
+_PLUGGED = (*_DECODE, RLELossless)
+
 # pydicom looks these up by name on the module that holds a plugin.
 DECODER_DEPENDENCIES = dict.fromkeys(_DECODE, ("imagecodecs",))
+
+_END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 
 # Everything that a codec or pydicom raises on damaged pixel data; a fault of ours would show as another.
 _DAMAGE = (
@@ -65,12 +71,12 @@ _DAMAGE = (
 
 def is_available(syntax: str) -> bool:
     """Whether this plugin decodes the transfer syntax."""
-    return syntax in _DECODE
+    return syntax in _PLUGGED
 
 
 def register() -> None:
     """The plugin is known to pydicom; calling it twice changes nothing."""
-    for syntax in _DECODE:
+    for syntax in _PLUGGED:
         decoder = get_decoder(syntax)
         if _PLUGIN not in decoder.available_plugins:
             decoder.add_plugin(_PLUGIN, (__name__, "decode_frame"))
@@ -81,12 +87,33 @@ def decode_frame(frame: bytes, runner: DecodeRunner) -> bytearray:
     if runner.samples_per_pixel != 1:
         message = "only grey images are decoded here"
         raise ValueError(message)
-    stored = _DECODE[runner.transfer_syntax](frame)
+    syntax = runner.transfer_syntax
+    stored = _decode_rle(frame, runner) if syntax == RLELossless else _DECODE[syntax](frame)
     if stored.shape != (runner.rows, runner.columns):
         message = f"the codestream holds {stored.shape}, the header says {(runner.rows, runner.columns)}"
         raise ValueError(message)
     runner.set_option("bits_allocated", stored.dtype.itemsize * 8)
     return bytearray(np.ascontiguousarray(stored))
+
+
+def _decode_rle(frame: bytes, runner: DecodeRunner) -> NDArray[Any]:
+    """PackBits segments, one for each byte of a sample, the most significant first (PS3.5 G)."""
+    count = int.from_bytes(frame[:4], "little")
+    if count != runner.bits_allocated // 8:
+        message = f"{count} RLE segments for {runner.bits_allocated} bits allocated"
+        raise ValueError(message)
+    offsets = [*struct.unpack_from(f"<{count}I", frame, 4), len(frame)]
+    pixels = runner.rows * runner.columns
+    planes = []
+    for start, end in pairwise(offsets):
+        plane = imagecodecs.packbits_decode(frame[start:end])
+        # A segment of odd length is padded by one byte, which may decode to one more (PS3.5 G.3.1).
+        if not pixels <= len(plane) <= pixels + 1:
+            message = f"an RLE segment holds {len(plane)} of {pixels} bytes"
+            raise ValueError(message)
+        planes.append(np.frombuffer(plane, np.uint8, pixels))
+    stored = np.stack(planes[::-1], axis=-1).view(f"<u{count}")
+    return stored.reshape(runner.rows, runner.columns)
 
 
 def decode(image: Dataset) -> NDArray[Any]:
@@ -102,9 +129,10 @@ def decode(image: Dataset) -> NDArray[Any]:
         message = "There is no Pixel Data."
         raise UndecodablePixels(message)
     try:
-        _check_codestream(image, syntax)
-        plugin = _PLUGIN if syntax in _DECODE else ""
-        stored, _ = get_decoder(syntax).as_array(image, raw=True, index=0, decoding_plugin=plugin)
+        with quietly():
+            _check_length(image, syntax)
+            plugin = _PLUGIN if syntax in _PLUGGED else ""
+            stored, _ = get_decoder(syntax).as_array(image, raw=True, index=0, decoding_plugin=plugin)
     except _DAMAGE as error:
         message = f"The pixel data cannot be decoded ({type(error).__name__})."
         raise UndecodablePixels(message) from error
@@ -114,13 +142,26 @@ def decode(image: Dataset) -> NDArray[Any]:
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 
 
-def _check_codestream(image: Dataset, syntax: str) -> None:
+def _check_length(image: Dataset, syntax: str) -> None:
+    if syntax in _DECODE:
+        _check_codestream(image)
+    elif syntax in UNCOMPRESSED:
+        expected = image.Rows * image.Columns * (image.BitsAllocated // 8)
+        if len(image.PixelData) >= 2 * expected:
+            message = f"there are {len(image.PixelData)} bytes of pixels, the header says {expected}"
+            raise ValueError(message)
+
+
+def _check_codestream(image: Dataset) -> None:
     # Before the codec sees it: a codestream may announce an image that fills the memory.
-    if syntax not in _DECODE:
-        return
-    announced = codestream_size(get_frame(image.PixelData, 0, number_of_frames=1))
+    frame = get_frame(image.PixelData, 0, number_of_frames=1)
+    announced = codestream_size(frame)
     if announced is not None and announced != (image.Rows, image.Columns):
         message = f"the codestream announces {announced}, the header says {(image.Rows, image.Columns)}"
+        raise ValueError(message)
+    # Most codecs fill up what is missing and say nothing; EOI and EOC are the same marker, padding may follow.
+    if _END not in frame[-16:]:
+        message = "the codestream has no end"
         raise ValueError(message)
 
 

@@ -1,6 +1,5 @@
 """An instance on disk, opened: its header, or the reason why there is none; its pixels, once, in the sizes needed."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from pydicom.errors import InvalidDicomError
 
 from pacs_ai.errors import LimitExceeded, NotDicom, UndecodablePixels
 from pacs_ai.findings import ModelInput
-from pacs_ai.header import PARSE_ERRORS, text
+from pacs_ai.header import PARSE_ERRORS, quietly, text
 
 from .decoders import decode
 from .pixels import display_size, grey_transform, to_display, to_model_input
@@ -61,14 +60,14 @@ def open_film(path: Path, *, input_size: int) -> Film:
 
 
 def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
-    with warnings.catch_warnings():
-        # pydicom quotes values of data elements in its warnings.
-        warnings.simplefilter("ignore")
+    with quietly():
         try:
             return dcmread(path, stop_before_pixels=stop_before_pixels)
         except InvalidDicomError:
             return _read_without_preamble(path, stop_before_pixels=stop_before_pixels)
         except PARSE_ERRORS as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk, not of the data set
             message = f"The data set cannot be parsed ({type(error).__name__})."
             raise (NotDicom if stop_before_pixels else UndecodablePixels)(message) from error
 

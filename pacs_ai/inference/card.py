@@ -46,7 +46,7 @@ def read_card(path: str | Path) -> ModelCard:
             f"{card}: no model card ({error.strerror}); model.path names a folder with {CARD_NAME} and the model file"
         )
         raise ModelError(message) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"{card}: not a model card of this version ({type(error).__name__}: {error})"
         raise ModelError(message) from error
 

@@ -13,7 +13,7 @@ from pacs_ai.header import number, numbers, text, texts
 from . import drawing
 from .equipment import code_item, sign, stamp
 from .facts import Author, ReadImage, date_and_time
-from .source import is_lossy, patient_and_study, take_over
+from .source import is_lossy, patient_and_study, patient_orientation, take_over
 from .uids import derive_uid
 
 HeatMapPolicy = Literal["positive", "always", "never"]
@@ -69,19 +69,23 @@ def _series(capture: Dataset, source: Dataset, author: Author, when: datetime) -
     capture.Modality = "OT"
     capture.SeriesNumber = SERIES_NUMBER
     capture.SeriesDescription = "AI Grad-CAM (not for diagnosis)"
-    capture.InstanceNumber = max(1, int(number(source, "InstanceNumber") or 1))
+    capture.InstanceNumber = _instance_number(source)
     capture.BodyPartExamined = "CHEST"
     stamp(capture, when)
     capture.ConversionType = "WSD"
     capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = date_and_time(when)
 
 
+def _instance_number(source: Dataset) -> int:
+    stated = int(number(source, "InstanceNumber") or 1)
+    return stated if 1 <= stated < 2**31 else 1  # IS holds no more (PS3.5 6.2)
+
+
 def _image(capture: Dataset, image: ReadImage, when: datetime, *, draws_map: bool) -> None:
     source = image.header
     capture.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     capture.ContentDate, capture.ContentTime = date_and_time(when)
-    orientation = texts(source, "PatientOrientation")
-    capture.PatientOrientation = orientation if len(orientation) == 2 and all(orientation) else None
+    capture.PatientOrientation = patient_orientation(source) or None
     capture.BurnedInAnnotation = "NO"  # a caption without identity is not one (PS3.3 C.7.6.1)
     capture.RecognizableVisualFeatures = "NO"
     capture.ImageComments = "Grad-CAM overlay" if draws_map else "No heat map drawn"

@@ -10,11 +10,11 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
-from pacs_ai.header import items, number, numbers, text, texts
+from pacs_ai.header import items, number, numbers, text
 
 from .equipment import sign, stamp
 from .facts import MANUFACTURER, Author, ReadImage
-from .source import patient_and_study, take_over
+from .source import patient_and_study, patient_orientation, take_over
 from .uids import derive_uid
 
 SERIES_NUMBER = 9001
@@ -220,8 +220,8 @@ def _described(header: Dataset) -> list[sr.ContentItem]:
         ("Columns", Code("110911", "DCM", "Pixel Data Columns")),
     ):
         described.append(sr.NumContentItem(name, int(number(header, keyword) or 0), PIXELS, relationship_type=context))
-    orientation = texts(header, "PatientOrientation")
-    if len(orientation) == 2 and all(orientation):
+    orientation = patient_orientation(header)
+    if orientation:
         row, column = (
             Code("111044", "DCM", "Patient Orientation Row"),
             Code("111043", "DCM", "Patient Orientation Column"),

@@ -1,5 +1,6 @@
 """What results take over from the image they speak of, cleaned so that they are valid whatever the source was."""
 
+import re
 import warnings
 from collections.abc import Iterable
 from copy import deepcopy
@@ -12,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName, validate_value
 
-from pacs_ai.header import PARSE_ERRORS, items, text, texts
+from pacs_ai.header import PARSE_ERRORS, items, quietly, text, texts
 
 # Carried as they are, even where they break the rules of their VR: archives match on them.
 IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyInstanceUID", "StudyID")
@@ -60,6 +61,7 @@ _TYPE_2 = (
     "ReferringPhysicianName",
     "AccessionNumber",
 )
+_DIRECTIONS = 2
 _CHECKED = {"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "DS", "IS"}
 
 
@@ -74,7 +76,7 @@ def patient_and_study(source: Dataset) -> Dataset:
     for keyword in _SIMPLE:
         _copy(source, kept, keyword, must_be_valid=True)
     for keyword in _SEQUENCES:
-        found = [deepcopy(item) for item in items(source, keyword)]
+        found = _sound_copies(source, keyword)
         if found:
             setattr(kept, keyword, found)
     for keyword in _TYPE_2:
@@ -94,6 +96,18 @@ def take_over(attributes: Dataset, target: Dataset) -> None:
         target[element.tag] = deepcopy(element)
 
 
+def _sound_copies(source: Dataset, keyword: str) -> list[Dataset]:
+    """Copies of the items of a sequence; none when one of them could not be written again."""
+    copies = [deepcopy(item) for item in items(source, keyword)]
+    try:
+        with quietly():
+            for item in copies:
+                item.walk(lambda _dataset, element: element.value)
+    except PARSE_ERRORS:
+        return []
+    return copies
+
+
 def _copy(source: Dataset, kept: Dataset, keyword: str, *, must_be_valid: bool) -> None:
     element = _element(source, keyword)
     if element is None or (must_be_valid and not _is_valid(element)):
@@ -105,8 +119,7 @@ def _copy(source: Dataset, kept: Dataset, keyword: str, *, must_be_valid: bool) 
 
 
 def _element(source: Dataset, keyword: str) -> DataElement | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quietly():
         try:
             found = source.get_item(keyword)
             return None if found is None else source[keyword]
@@ -165,6 +178,13 @@ def _holds(declared: list[str], found: Iterable[str]) -> bool:
     except (UserWarning, UnicodeError, LookupError):
         return False
     return True
+
+
+def patient_orientation(source: Dataset) -> list[str]:
+    """Row and column direction where both are stated in the terms of PS3.3 C.7.6.1.1.1; else nothing."""
+    stated = texts(source, "PatientOrientation")
+    is_known = len(stated) == _DIRECTIONS and all(re.fullmatch("[LRAPHF]{1,3}", direction) for direction in stated)
+    return stated if is_known else []
 
 
 def is_lossy(source: Dataset) -> bool:

@@ -26,7 +26,8 @@ class InstanceStore:
         self._root = root
         self._reserve = reserve_bytes
         self._incoming = root / "incoming"
-        self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._incoming.mkdir(mode=0o700, exist_ok=True)
 
     def sweep(self) -> int:
         """No `.part` file of an earlier run is left; returns how many were."""

@@ -36,6 +36,7 @@ class Outbox:
     def accept(self, accepted: Delivery, now: datetime, detail: str) -> None:
         """The node has the object; the study is DELIVERED when no other delivery of it is open."""
         with self._database.change() as connection:
+            _lock_study(connection, accepted.study_instance_uid)
             _set(
                 connection,
                 accepted,
@@ -92,6 +93,13 @@ def _append(connection: Connection, item: Delivery, action: str, outcome: str, n
         detail=detail,
     )
     audit.append(connection, event)
+
+
+def _lock_study(connection: Connection, study_instance_uid: str) -> None:
+    # Two nodes that accept at the same moment would each see the other's delivery open.
+    connection.execute(
+        select(studies.c.state).where(studies.c.study_instance_uid == study_instance_uid).with_for_update()
+    )
 
 
 def _close_study(connection: Connection, study_instance_uid: str, now: datetime) -> None:

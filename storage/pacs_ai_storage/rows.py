@@ -23,8 +23,8 @@ AnyRow = Row[tuple[object, ...]]
 def insert_new(connection: Connection, table: Table, row: dict[str, object]) -> bool:
     """The row is there afterwards; True when it was not there before."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(row).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    statement = dialect.insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
+    return connection.execute(statement).first() is not None
 
 
 def kept_file(row: AnyRow) -> KeptFile:

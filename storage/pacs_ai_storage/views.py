@@ -27,6 +27,20 @@ def unread_studies(connection: Connection) -> list[StudyRecord]:
     return [study_record(row) for row in connection.execute(statement)]
 
 
+def studies_named(connection: Connection, name: str) -> list[str]:
+    """The Study Instance UIDs that a person may mean: the UID itself, an accession number, or the end of a UID."""
+    column = studies.c.study_instance_uid
+    for condition in (
+        column == name,
+        studies.c.accession_number == name,
+        column.endswith(name.removeprefix("…"), autoescape=True),
+    ):
+        found = list(connection.scalars(select(column).where(condition).order_by(column)))
+        if found:
+            return found
+    return []
+
+
 def show_study(connection: Connection, study_instance_uid: str) -> StudyView | None:
     """One study with all that belongs to it; None when it is unknown."""
     row = connection.execute(select(studies).where(studies.c.study_instance_uid == study_instance_uid)).one_or_none()

@@ -10,7 +10,7 @@ from .films import Film
 from .scores import Calibration, Floats, auc, bootstrap, sensitivity, specificity
 
 LIMITS = [
-    "One hospital (Guangzhou), children of one to five years: near chance on adults when it was tried on them.",
+    "One hospital (Guangzhou), children of one to five years; networks from these films were near chance on adults.",
     "Films were squashed to 224 x 224; small findings, lines, tubes, effusions and nodules are not looked for.",
     "72 % of the validation films show pneumonia; where fewer do, probabilities are too high. Calibrate on site.",
     "Labels are of the film, by readers, not of the patient by microbiology.",

@@ -1,0 +1,78 @@
+"""A listener over an empty store and ledger; settings of a service, and an archive for it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pacs_ai_storage.audit import AuditFilter, query
+from pacs_ai_storage.database import Database
+from pacs_ai_storage.instances import InstanceStore
+from pacs_ai_storage.ledger import Ledger
+from pacs_ai_storage.records import AuditEvent
+
+from pacs_ai.dimse.listener import listen
+from pacs_ai.settings import AuditSettings, DeliverySettings, DicomSettings, IngestSettings, Node, Settings
+
+from .peers import HOST, Archive, listening
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """The port to push to, and what lies behind it."""
+
+    port: int
+    folder: Path
+    store: InstanceStore
+    database: Database
+
+    @property
+    def files(self) -> list[Path]:
+        return [found for found in self.folder.rglob("*") if found.is_file()]
+
+    @property
+    def events(self) -> list[AuditEvent]:
+        with self.database.read() as connection:
+            return query(connection, AuditFilter(limit=1000))
+
+
+@pytest.fixture
+def open_inbox(database: Database, tmp_path: Path) -> Iterator[Callable[..., Inbox]]:
+    with ExitStack() as stack:
+
+        def opened(*, reserve_bytes: int = 0, **changes: object) -> Inbox:
+            folder = tmp_path / "data" / "instances"
+            store = InstanceStore(folder, reserve_bytes=reserve_bytes)
+            settings = DicomSettings(host=HOST, **changes)
+            listener = listen(settings, store, Ledger(database), port=0)
+            stack.callback(listener.stop)
+            return Inbox(port=listener.port, folder=folder, store=store, database=database)
+
+        yield opened
+
+
+@pytest.fixture
+def inbox(open_inbox: Callable[..., Inbox]) -> Inbox:
+    return open_inbox()
+
+
+@pytest.fixture
+def settings_with(tmp_path: Path) -> Callable[..., Settings]:
+    def build(*nodes: Node, readers: int = 2, url: str = "") -> Settings:
+        return Settings(
+            data=tmp_path / "data",
+            dicom=DicomSettings(host=HOST),
+            ingest=IngestSettings(stable_after=0.3, disk_reserve_gb=0, readers=readers),
+            delivery=DeliverySettings(first_retry_seconds=0.2, max_retry_seconds=0.4),
+            audit=AuditSettings(url=url),
+            nodes=nodes,
+        )
+
+    return build
+
+
+@pytest.fixture
+def archive() -> Iterator[Archive]:
+    with listening(Archive()) as started:
+        yield started

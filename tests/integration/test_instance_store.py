@@ -1,0 +1,131 @@
+"""Files are whole and durable, or not there."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pacs_ai_storage.instances import InstanceStore, OutOfSpace
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from pacs_ai_storage.instances import InstanceStore, OutOfSpace
+store = InstanceStore(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    store.keep([b"\\0" * 60_000, b"\\1" * 60_000])
+except OutOfSpace as error:
+    print(error)
+kept = store.keep([b"\\0" * 60_000])
+print(kept.size)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> InstanceStore:
+    return InstanceStore(tmp_path / "instances")
+
+
+def files_under(folder: Path) -> list[Path]:
+    return [found for found in folder.rglob("*") if found.is_file()]
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_a_kept_file_is_named_by_the_hash_of_its_bytes(store: InstanceStore) -> None:
+    kept = store.keep([b"one ", memoryview(b"two")])
+
+    assert kept.sha256 == hashlib.sha256(b"one two").hexdigest()
+    assert kept.path == f"{kept.sha256[:2]}/{kept.sha256}.dcm"
+    assert kept.size == len(b"one two")
+    assert store.locate(kept).read_bytes() == b"one two"
+
+
+def test_the_same_bytes_are_the_same_file(store: InstanceStore, tmp_path: Path) -> None:
+    first, second = store.keep([b"same"]), store.keep([b"sa", b"me"])
+
+    assert first == second
+    assert files_under(tmp_path) == [store.locate(first)]
+
+
+def test_other_bytes_are_another_file(store: InstanceStore, tmp_path: Path) -> None:
+    first, second = store.keep([b"one"]), store.keep([b"two"])
+
+    assert first != second
+    assert set(files_under(tmp_path)) == {store.locate(first), store.locate(second)}
+
+
+def test_a_kept_file_is_found_by_the_next_run(store: InstanceStore, tmp_path: Path) -> None:
+    kept = store.keep([b"lasting"])
+
+    assert InstanceStore(tmp_path / "instances").locate(kept).read_bytes() == b"lasting"
+
+
+def test_below_the_reserve_nothing_is_kept(tmp_path: Path) -> None:
+    store = InstanceStore(tmp_path, reserve_bytes=1 << 62)
+
+    with pytest.raises(OutOfSpace, match="disk_reserve_gb"):
+        store.keep([b"one"])
+
+    assert store.free_bytes() < 0
+    assert files_under(tmp_path) == []
+
+
+def test_what_does_not_fit_above_the_reserve_is_not_begun(store: InstanceStore, tmp_path: Path) -> None:
+    with pytest.raises(OutOfSpace):
+        store.keep([b"one"], expected_bytes=1 << 62)
+
+    assert files_under(tmp_path) == []
+
+
+def test_a_disk_that_fills_while_writing_is_out_of_space_and_leaves_nothing(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert ended.stdout.splitlines() == ["the disk is full", "60000"]
+    assert [found.stat().st_size for found in files_under(tmp_path)] == [60_000]
+
+
+def test_another_error_of_the_disk_is_raised_as_it_is_and_leaves_nothing(store: InstanceStore, tmp_path: Path) -> None:
+    blocked = hashlib.sha256(b"one").hexdigest()
+    (tmp_path / "instances" / blocked[:2] / f"{blocked}.dcm").mkdir(parents=True)
+
+    with pytest.raises(IsADirectoryError):
+        store.keep([b"one"])
+
+    assert files_under(tmp_path) == []
+
+
+def test_pieces_that_end_in_an_error_leave_nothing(store: InstanceStore, tmp_path: Path) -> None:
+    def broken() -> object:
+        yield b"one"
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        store.keep(broken())
+
+    assert files_under(tmp_path) == []
+
+
+def test_a_sweep_takes_away_what_an_earlier_run_had_begun_and_no_more(store: InstanceStore, tmp_path: Path) -> None:
+    kept = store.keep([b"whole"])
+    for name in ("a", "b"):
+        (tmp_path / "instances" / "incoming" / f"{name}.part").write_bytes(b"half")
+
+    assert store.sweep() == 2
+
+    assert files_under(tmp_path) == [store.locate(kept)]
+    assert store.sweep() == 0
+
+
+def test_only_the_owner_can_read_what_is_kept(store: InstanceStore, tmp_path: Path) -> None:
+    kept = store.locate(store.keep([b"private"]))
+
+    assert mode(kept) == 0o600
+    assert [mode(folder) for folder in (kept.parent, tmp_path / "instances" / "incoming")] == [0o700, 0o700]
+    assert mode(tmp_path / "instances") == 0o700

@@ -1,0 +1,57 @@
+"""The migrations lead to the tables that the code speaks of."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pacs_ai_storage.database import Database, schema_revision
+from pacs_ai_storage.ledger import Ledger
+from pacs_ai_storage.migration import alembic_configuration, migrate
+from pacs_ai_storage.schema import NEWEST_REVISION, metadata
+from sqlalchemy import create_engine, inspect
+
+from .studies import actions, arrived
+
+
+def test_the_migrated_schema_is_that_of_the_tables(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_newest_revision_is_the_head_of_the_migrations() -> None:
+    assert ScriptDirectory.from_config(alembic_configuration()).get_heads() == [NEWEST_REVISION]
+
+
+def test_an_empty_database_comes_to_the_newest_revision(database_url: str) -> None:
+    database = Database(database_url)
+
+    assert schema_revision(database) is None
+    assert migrate(database) == (None, NEWEST_REVISION)
+
+    assert schema_revision(database) == NEWEST_REVISION
+    database.close()
+
+
+def test_migrating_twice_changes_nothing(database: Database) -> None:
+    Ledger(database).record(arrived())
+
+    assert migrate(database) == (NEWEST_REVISION, NEWEST_REVISION)
+
+    assert actions(database) == [("receive", "kept")]
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(database_url: str) -> None:
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE studies (other INTEGER)")
+    engine.dispose()
+    database = Database(database_url)
+
+    with pytest.raises(Exception, match="studies"):
+        migrate(database)
+
+    assert inspect(database.engine).get_table_names() == ["studies"]
+    assert schema_revision(database) is None
+    database.close()

@@ -1,0 +1,173 @@
+"""Each file goes out as it lies on disk, and each gets its own outcome."""
+
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+)
+from pynetdicom.presentation import build_context
+
+from pacs_ai.dimse.sender import Parcel, Sender
+from pacs_ai.errors import PeerUnreachable
+from pacs_ai.settings import Node
+from tests.builders import make_instance, phantom
+
+from .peers import HOST, Archive, connection_refused, data_set_of, file_of, listening, nobody
+
+SMALL = phantom(64, 48)
+
+
+def parcel_of(instance: Dataset, folder: Path) -> Parcel:
+    return Parcel(
+        path=file_of(folder, instance),
+        sop_class_uid=instance.SOPClassUID,
+        sop_instance_uid=instance.SOPInstanceUID,
+        transfer_syntax_uid=instance.file_meta.TransferSyntaxUID,
+    )
+
+
+@pytest.fixture
+def parcels(tmp_path: Path) -> list[Parcel]:
+    return [parcel_of(make_instance(stored=SMALL), tmp_path) for _ in range(3)]
+
+
+def test_the_archive_gets_the_bytes_of_the_files_in_their_order(tmp_path: Path) -> None:
+    parcels = [
+        parcel_of(make_instance(stored=SMALL), tmp_path),
+        parcel_of(make_instance(modality="CR", syntax=JPEGLosslessSV1), tmp_path),
+        parcel_of(make_instance(stored=SMALL, syntax=ImplicitVRLittleEndian), tmp_path),
+    ]
+
+    with listening(Archive()) as archive:
+        outcomes = list(Sender("PACS_AI").send(archive.node, parcels))
+
+    assert [(found.parcel, found.is_accepted, found.detail) for found in outcomes] == [
+        (parcel, True, "0x0000") for parcel in parcels
+    ]
+    assert archive.received == [
+        (parcel.sop_class_uid, parcel.sop_instance_uid, data_set_of(parcel.path)) for parcel in parcels
+    ]
+
+
+def test_each_instance_has_its_own_outcome_and_a_warning_is_an_acceptance(tmp_path: Path) -> None:
+    accepted, refused = [0x0000, 0xB000, 0xB006, 0xB007], [0xA700, 0xA900, 0xC000, 0x0122, 0x0110]
+    statuses = [status for pair in zip_longest(accepted, refused) for status in pair if status is not None]
+    parcels = [parcel_of(make_instance(stored=SMALL), tmp_path) for _ in statuses]
+
+    with listening(Archive(answers=lambda _event, number: statuses[number])) as archive:
+        outcomes = list(Sender("PACS_AI").send(archive.node, parcels))
+
+    assert [(found.detail, found.is_accepted) for found in outcomes] == [
+        (f"0x{status:04X}", status in accepted) for status in statuses
+    ]
+
+
+def test_a_sop_class_that_is_not_accepted_is_told_and_the_others_go_through(
+    parcels: list[Parcel], tmp_path: Path
+) -> None:
+    other = parcel_of(make_instance(stored=SMALL, SOPClassUID=CTImageStorage), tmp_path)
+
+    with listening(Archive()) as archive:
+        outcomes = list(Sender("PACS_AI").send(archive.node, [parcels[0], other, parcels[1]]))
+
+    assert [found.is_accepted for found in outcomes] == [True, False, True]
+    assert CTImageStorage in outcomes[1].detail
+    assert archive.instances == [parcels[0].sop_instance_uid, parcels[1].sop_instance_uid]
+
+
+def test_a_transfer_syntax_that_is_not_accepted_is_told_and_the_others_go_through(
+    parcels: list[Parcel], tmp_path: Path
+) -> None:
+    other = parcel_of(make_instance(stored=SMALL, syntax=JPEGLosslessSV1), tmp_path)
+    only_explicit = [build_context(other.sop_class_uid, ExplicitVRLittleEndian)]
+
+    with listening(Archive(), contexts=only_explicit) as archive:
+        outcomes = list(Sender("PACS_AI").send(archive.node, [parcels[0], other, parcels[1]]))
+
+    assert [found.is_accepted for found in outcomes] == [True, False, True]
+    assert archive.instances == [parcels[0].sop_instance_uid, parcels[1].sop_instance_uid]
+
+
+def test_a_file_that_has_gone_is_told_and_the_others_go_through(parcels: list[Parcel]) -> None:
+    parcels[1].path.unlink()
+
+    with listening(Archive()) as archive:
+        outcomes = list(Sender("PACS_AI").send(archive.node, parcels))
+
+    assert [found.is_accepted for found in outcomes] == [True, False, True]
+    assert outcomes[1].detail == "not sent: FileNotFoundError"
+
+
+@pytest.mark.timeout(30)
+def test_after_an_abort_in_the_middle_what_came_before_stands_and_the_rest_does_not(parcels: list[Parcel]) -> None:
+    def abort_the_second(event: object, number: int) -> int:
+        if number == 1:
+            event.assoc.abort()
+        return 0x0000
+
+    with listening(Archive(answers=abort_the_second)) as archive:
+        outcomes = list(Sender("PACS_AI").send(archive.node, parcels))
+
+    assert [found.is_accepted for found in outcomes] == [True, False, False]
+    assert outcomes[1].detail == "no response: aborted or timed out"
+    assert outcomes[2].detail == "the association ended before this instance"
+
+
+@connection_refused
+def test_with_nobody_listening_the_peer_is_unreachable_and_the_message_helps(parcels: list[Parcel]) -> None:
+    node = Node(name="pacs", ae_title="ARCHIVE", host=HOST, port=nobody())
+
+    with pytest.raises(PeerUnreachable, match=rf"ARCHIVE@127\.0\.0\.1:{node.port} cannot be reached.*running.*port"):
+        list(Sender("PACS_AI").send(node, parcels))
+
+
+def test_a_rejected_association_is_told_with_the_reason_of_the_peer(parcels: list[Parcel]) -> None:
+    with listening(Archive()) as archive:
+        misnamed = archive.node.model_copy(update={"ae_title": "OTHER"})
+
+        with pytest.raises(PeerUnreachable, match=r"rejected the association: .*[Cc]alled AE"):
+            list(Sender("PACS_AI").send(misnamed, parcels))
+
+    assert archive.received == []
+
+
+def test_an_archive_that_accepts_no_context_at_all_is_told_as_such(parcels: list[Parcel]) -> None:
+    with (
+        listening(Archive(), contexts=[build_context(CTImageStorage)]) as archive,
+        pytest.raises(PeerUnreachable, match="accepted none of the proposed presentation contexts"),
+    ):
+        list(Sender("PACS_AI").send(archive.node, parcels))
+
+    assert archive.received == []
+
+
+def test_an_echo_is_answered_with_its_status() -> None:
+    with listening(Archive()) as archive:
+        assert Sender("PACS_AI").echo(archive.node) == "0x0000"
+
+
+@connection_refused
+def test_an_echo_to_nobody_is_unreachable() -> None:
+    node = Node(name="pacs", ae_title="ARCHIVE", host=HOST, port=nobody())
+
+    with pytest.raises(PeerUnreachable, match="cannot be reached"):
+        Sender("PACS_AI").echo(node)
+
+
+def test_the_peer_sees_our_title_as_the_calling_one(parcels: list[Parcel]) -> None:
+    titles = []
+
+    def note_the_title(event: object, _number: int) -> int:
+        titles.append(event.assoc.requestor.ae_title.strip())
+        return 0x0000
+
+    with listening(Archive(answers=note_the_title)) as archive:
+        list(Sender("CHEST_READER").send(archive.node, parcels[:1]))
+
+    assert titles == ["CHEST_READER"]

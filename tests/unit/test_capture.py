@@ -1,0 +1,193 @@
+"""The Secondary Capture, read back and judged as its IOD."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from pacs_ai.results.capture import build_capture, caption
+from tests.builders import make_rsna_instance, part10
+
+from .making import AUTHOR, WHEN, make_film, make_header, make_read_image, make_results, raw_element, read_back
+from .peers import validation_errors
+from .sources import SOURCES, make_source
+
+
+def _capture(source: Dataset, probability: float = 0.87, **changes: Any) -> Dataset:
+    return read_back(make_results(source, probability, **changes)[0])
+
+
+@pytest.mark.parametrize("probability", [0.87, 0.13])
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_capture_is_a_valid_secondary_capture(name: str, probability: float, tmp_path: Path) -> None:
+    capture = _capture(make_source(name), probability)
+
+    assert validation_errors(capture, tmp_path) == []
+    assert capture.SOPClassUID == SecondaryCaptureImageStorage
+    assert capture.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+
+
+def test_a_capture_is_in_a_series_of_its_own_in_the_study_of_its_film(header: Dataset) -> None:
+    capture = _capture(header)
+
+    assert capture.StudyInstanceUID == header.StudyInstanceUID
+    assert capture.SeriesInstanceUID != header.SeriesInstanceUID
+    assert capture.SOPInstanceUID != header.SOPInstanceUID
+    assert capture.Modality == "OT"
+
+
+def test_the_captures_of_a_study_are_in_one_series() -> None:
+    study = {"StudyInstanceUID": "1.2.3.4"}
+    first, second = (_capture(make_header(make_film(**study))) for _ in range(2))
+
+    assert first.SeriesInstanceUID == second.SeriesInstanceUID
+    assert first.SOPInstanceUID != second.SOPInstanceUID
+
+
+def test_a_capture_names_its_film_as_the_source(header: Dataset) -> None:
+    (source,) = _capture(header).SourceImageSequence
+
+    assert source.ReferencedSOPClassUID == header.SOPClassUID
+    assert source.ReferencedSOPInstanceUID == header.SOPInstanceUID
+    assert source.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+
+
+def test_a_capture_says_that_it_is_derived_and_how(header: Dataset) -> None:
+    drawn, plain = _capture(header, policy="always"), _capture(header, policy="never")
+
+    assert list(drawn.ImageType)[:2] == ["DERIVED", "SECONDARY"]
+    assert drawn.DerivationCodeSequence[0].CodeValue == "130403"
+    assert "Grad-CAM" in drawn.DerivationDescription
+    assert "DerivationCodeSequence" not in plain
+    assert "Grad-CAM" not in plain.DerivationDescription
+
+
+def test_a_capture_is_a_colour_image_of_eight_bits(header: Dataset) -> None:
+    capture = _capture(header)
+
+    assert capture.pixel_array.shape == (capture.Rows, capture.Columns, 3)
+    assert capture.pixel_array.any()
+
+
+def test_nobody_is_named_in_the_picture(header: Dataset) -> None:
+    said = " ".join(caption(make_read_image(header), AUTHOR))
+
+    assert _capture(header).BurnedInAnnotation == "NO"
+    assert not [part for part in ("Test", "Päron", "PID-0001", "2022") if part in said]
+
+
+@pytest.mark.parametrize(("probability", "expected"), [(0.87, "PRESENT"), (0.5, "PRESENT"), (0.4999, "ABSENT")])
+def test_the_caption_names_finding_probability_operating_point_and_network(
+    header: Dataset, probability: float, expected: str
+) -> None:
+    said = " ".join(caption(make_read_image(header, probability), AUTHOR))
+
+    assert f"PNEUMONIA: {expected}" in said
+    assert f"{probability:.1%}" in said
+    assert "operating point 50.0%" in said
+    assert "tiny 0.0.1 (01234567)" in said
+    assert "Not for diagnosis" in said
+
+
+def test_the_caption_tells_that_the_population_was_not_checked(header: Dataset) -> None:
+    permissive = replace(AUTHOR, outside_population_allowed=True)
+
+    assert "population" in caption(make_read_image(header), permissive)[1]
+    assert "population" not in caption(make_read_image(header), AUTHOR)[1]
+
+
+def test_a_capture_names_the_device_and_its_weights(header: Dataset) -> None:
+    capture = _capture(header)
+    (equipment,) = capture.ContributingEquipmentSequence
+
+    assert capture.ManufacturerModelName == equipment.ManufacturerModelName == "tiny"
+    assert equipment.SoftwareVersions == ["9.8.7", "0.0.1"]
+    assert equipment.DeviceUID == AUTHOR.device_uid
+    assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
+
+
+def test_the_spacing_is_that_of_the_picture_as_it_was_resized(header: Dataset) -> None:
+    capture = _capture(header)
+
+    rows, columns = make_read_image(header).display.shape
+    assert list(capture.PixelSpacing) == pytest.approx([0.168 * 640 / rows, 0.168 * 576 / columns], rel=1e-5)
+    assert capture.NominalScannedPixelSpacing == capture.PixelSpacing
+
+
+def test_a_film_without_spacing_gives_a_capture_without() -> None:
+    capture = _capture(make_header(make_film(modality="CR", ImagerPixelSpacing=None)))
+
+    assert "PixelSpacing" not in capture
+    assert "NominalScannedPixelSpacing" not in capture
+
+
+@pytest.mark.parametrize(
+    ("changes", "ratio", "method"),
+    [
+        ({"LossyImageCompressionRatio": "9.5", "LossyImageCompressionMethod": "ISO_10918_1"}, 9.5, "ISO_10918_1"),
+        ({"LossyImageCompressionRatio": ["3", "2"], "LossyImageCompressionMethod": ["ISO_1", "ISO_2"]}, [3, 2], None),
+        ({}, None, None),
+    ],
+)
+def test_once_lossy_is_always_lossy(changes: dict[str, Any], ratio: Any, method: str | None) -> None:
+    capture = _capture(make_header(make_film(LossyImageCompression="01", **changes)))
+
+    assert capture.LossyImageCompression == "01"
+    assert capture.get("LossyImageCompressionRatio") == ratio
+    assert method is None or capture.LossyImageCompressionMethod == method
+
+
+def test_a_capture_of_a_film_without_loss_has_none(header: Dataset) -> None:
+    capture = _capture(header)
+
+    assert capture.LossyImageCompression == "00"
+    assert "LossyImageCompressionRatio" not in capture
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR AS")
+def test_the_loss_of_an_rsna_film_is_carried_over_without_a_ratio() -> None:
+    capture = _capture(make_header(make_rsna_instance()))
+
+    assert capture.LossyImageCompression == "01"
+    assert capture.LossyImageCompressionMethod == "ISO_10918_1"
+    assert "LossyImageCompressionRatio" not in capture
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [("7", 7), ("", 1), ("-3", 1), ("seven", 1), ("99999999999", 1)],
+)
+def test_the_instance_number_is_that_of_the_film_where_it_has_a_valid_one(number: str, expected: int) -> None:
+    source = make_header(make_film())
+    source[0x00200013] = raw_element(0x00200013, "IS", number.encode())
+
+    assert _capture(source).InstanceNumber == expected
+
+
+def test_the_same_arguments_give_the_same_bytes(header: Dataset) -> None:
+    first, second = (make_results(header)[0] for _ in range(2))
+
+    assert part10(first) == part10(second)
+
+
+def test_whatever_changes_the_picture_changes_the_uid(header: Dataset) -> None:
+    image = make_read_image(header)
+    model = AUTHOR.model
+    captures = [
+        build_capture(image, AUTHOR, "positive", WHEN),
+        build_capture(image, AUTHOR, "always", WHEN),
+        build_capture(image, AUTHOR, "positive", WHEN + timedelta(seconds=1)),
+        build_capture(image, replace(AUTHOR, threshold=0.4), "positive", WHEN),
+        build_capture(image, replace(AUTHOR, software_version="9.8.8"), "positive", WHEN),
+        build_capture(image, replace(AUTHOR, outside_population_allowed=True), "positive", WHEN),
+        build_capture(image, replace(AUTHOR, model=replace(model, name="other")), "positive", WHEN),
+        build_capture(image, replace(AUTHOR, model=replace(model, version="0.0.2")), "positive", WHEN),
+        build_capture(image, replace(AUTHOR, model=replace(model, sha256="f" * 64)), "positive", WHEN),
+        build_capture(make_read_image(make_header(make_film())), AUTHOR, "positive", WHEN),
+    ]
+
+    assert len({capture.SOPInstanceUID for capture in captures}) == len(captures)

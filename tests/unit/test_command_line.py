@@ -1,0 +1,287 @@
+"""The commands as users and scripts call them: what they print, and the code they end with."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pacs_ai_storage.audit import append
+from pacs_ai_storage.database import Database, sqlite_url
+from pacs_ai_storage.ledger import ClaimTerms, Ledger
+from pacs_ai_storage.migration import migrate
+from pacs_ai_storage.records import (
+    AuditEvent,
+    InstanceOutcome,
+    KeptFile,
+    ResultObject,
+    StoredInstance,
+    StudyResult,
+)
+
+from pacs_ai import __version__
+
+COMMAND = Path(sys.executable).with_name("pacs-ai")
+AT = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
+STUDY = "1.2.826.0.1.3680043.8.498.7"
+IMAGE, REPORT = f"{STUDY}.1", f"{STUDY}.2"
+FILE = KeptFile(path="ab/ab.dcm", size=2, sha256="ab" * 32)
+TERMS = ClaimTerms(owner="test", stable_after=timedelta(0), lease=timedelta(minutes=1))
+QUERIES = [
+    ["audit", "query"],
+    ["audit", "show", STUDY],
+    ["worklist"],
+    ["studies", "show", STUDY],
+    ["deliveries", "list"],
+    ["config", "check"],
+    ["config", "show"],
+    ["model", "show"],
+    ["model", "verify"],
+]
+HEAVY = {"tensorflow", "keras", "highdicom", "alembic"}
+ALL_IN_ONE = """
+import json, sys
+from pacs_ai.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["pacs-ai", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, (arguments, ended.code)
+print("imported:", *sorted(name for name in sys.modules if "." not in name))
+"""
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder whose database knows one study, read and waiting for its delivery."""
+    working = tmp_path_factory.mktemp("working")
+    data = working / "pacs-ai-data"
+    data.mkdir()
+    database = Database(sqlite_url(data))
+    migrate(database)
+    _read_one_study(Ledger(database))
+    with database.change() as connection:
+        events = [AuditEvent(at=AT, actor="ROUTER", action="refuse-receive", outcome="0xC000") for _ in range(120)]
+        append(connection, *events)
+    database.close()
+    return working
+
+
+def _read_one_study(ledger: Ledger) -> None:
+    instance = StoredInstance(
+        sop_instance_uid=IMAGE,
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",
+        study_instance_uid=STUDY,
+        series_instance_uid=f"{STUDY}.9",
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        accession_number="ACC0001",
+        calling_ae_title="MODALITY",
+        received_at=AT,
+        file=FILE,
+    )
+    report = ResultObject(
+        kind="report",
+        sop_instance_uid=REPORT,
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34",
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        source_sop_instance_uid=None,
+        file=FILE,
+    )
+    ledger.record(instance)
+    claimed = ledger.claim_stable(AT, TERMS)
+    assert claimed is not None
+    outcome = InstanceOutcome(sop_instance_uid=IMAGE, outcome="positive", probability=0.93, threshold=0.41)
+    result = StudyResult(
+        outcome="positive",
+        probability=0.93,
+        priority="HIGH",
+        priority_reasons=("pneumonia positive, 93.0%",),
+        outcomes=(outcome,),
+        objects=(report,),
+    )
+    ledger.keep_results(claimed, result, ["pacs"], AT)
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PACS_AI_")}
+
+    def ended(*arguments: str | Path, cwd: Path = folder) -> subprocess.CompletedProcess[str]:
+        line = [COMMAND, *arguments]
+        return subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+    return ended
+
+
+def lines(printed: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def test_version_and_help_are_printed(run: Run) -> None:
+    assert run("--version").stdout == f"pacs-ai {__version__}\n"
+    assert {"serve", "demo", "process", "worklist", "audit"} <= set(run("--help").stdout.split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["fly"], ["worklist", "--fast"], ["studies", "show"], ["audit", "query", "--limit", "0"]]
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], run: Run) -> None:
+    ended = run(*arguments)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Usage" in ended.stderr
+
+
+def test_wrong_settings_end_with_2_and_a_line_for_each_problem(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text("[dicom]\nprot = 104\nport = 0\n", encoding="utf-8")
+
+    ended = run("config", "check", "-c", path)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "dicom.prot: unknown setting; did you mean 'port'?" in ended.stderr
+    assert "dicom.port: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["studies", "show", "1.2.3"],
+        ["studies", "mark-read", "1.2.3"],
+        ["studies", "requeue", STUDY],
+        ["audit", "show", "1.2.3"],
+        ["send", "127.0.0.1", "104", "missing.dcm"],
+    ],
+)
+def test_what_is_not_found_ends_with_3_and_says_so(arguments: list[str], run: Run) -> None:
+    ended = run(*arguments)
+
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_without_a_database_queries_end_with_3_and_say_where_they_looked(run: Run, tmp_path: Path) -> None:
+    ended = run("worklist", cwd=tmp_path)
+
+    assert ended.returncode == 3
+    assert str(tmp_path) in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_echo_to_nobody_ends_with_4_and_says_so(run: Run) -> None:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+        ended = run("echo", "127.0.0.1", port, "-aec", "PACS")
+
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert f"PACS@127.0.0.1:{port} cannot be reached" in ended.stderr
+
+
+def test_a_model_that_is_not_the_one_of_its_card_ends_with_1(run: Run, tmp_path: Path) -> None:
+    card = lines(run("model", "show", "--json").stdout)[0]
+    (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    (tmp_path / card["file"]).write_bytes(b"another network")
+    (tmp_path / "other.toml").write_text(f'[model]\npath = "{tmp_path}"\n', encoding="utf-8")
+
+    ended = run("model", "verify", "-c", tmp_path / "other.toml")
+
+    assert ended.returncode == 1
+    assert card["sha256"] in ended.stderr
+
+
+def test_audit_events_are_one_json_object_per_line_the_newest_100_oldest_first(run: Run) -> None:
+    events = lines(run("audit", "query", "--json").stdout)
+
+    assert len(events) == 100
+    assert {tuple(event) for event in events} == {
+        ("id", "at", "actor", "action", "study_instance_uid", "sop_instance_uid", "outcome", "detail")
+    }
+    identities = [event["id"] for event in events]
+    assert identities == list(range(identities[-1] - 99, identities[-1] + 1))
+    assert datetime.fromisoformat(events[0]["at"]) == AT
+
+
+def test_the_audit_log_is_searched_by_its_options(run: Run) -> None:
+    found = run("audit", "query", "--json", "--study", STUDY, "--action", "read", "--outcome", "positive")
+    newest = run("audit", "query", "--json", "--limit", "2", "--actor", "ROUTER")
+    before = run("audit", "query", "--json", "--until", "2001-01-01")
+
+    assert [event["sop_instance_uid"] for event in lines(found.stdout)] == [IMAGE]
+    assert [event["outcome"] for event in lines(newest.stdout)] == ["0xC000", "0xC000"]
+    assert (before.returncode, before.stdout) == (0, "")
+
+
+def test_the_trail_of_a_study_is_shown_oldest_first(run: Run) -> None:
+    ended = run("audit", "show", STUDY, "--json")
+
+    assert [event["action"] for event in lines(ended.stdout)] == ["receive", "claim", "build", "read", "finish"]
+
+
+def test_a_study_is_shown_with_all_that_is_known_of_it(run: Run, folder: Path) -> None:
+    (study,) = lines(run("studies", "show", STUDY, "--json").stdout)
+
+    assert (study["state"], study["outcome"], study["revision"]) == ("READY", "positive", 1)
+    assert [item["sop_instance_uid"] for item in study["instances"]] == [IMAGE]
+    assert [item["probability"] for item in study["outcomes"]] == [0.93]
+    assert [(item["kind"], item["sop_instance_uid"]) for item in study["objects"]] == [("report", REPORT)]
+    assert [(item["node"], item["state"]) for item in study["deliveries"]] == [("pacs", "PENDING")]
+    assert study["objects"][0]["path"] == "pacs-ai-data/instances/ab/ab.dcm"
+    assert (folder / "pacs-ai-data").is_dir()
+
+
+def test_worklist_and_outbox_are_plain_lines_where_stdout_is_no_terminal(run: Run) -> None:
+    waiting, queued = run("worklist"), run("deliveries", "list", "--state", "pending")
+
+    assert [line.split("\t")[1:4] for line in waiting.stdout.splitlines()] == [
+        ["priority", "outcome", "probability"],
+        ["HIGH", "positive", "93.0%"],
+    ]
+    assert [line.split("\t")[:3] for line in queued.stdout.splitlines()] == [
+        ["node", "state", "kind"],
+        ["pacs", "PENDING", "report"],
+    ]
+
+
+def test_the_effective_settings_hide_the_password(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "pacs-ai.toml"
+    path.write_text('[audit]\nurl = "postgresql+psycopg://reader:s3cret@host/name"\n', encoding="utf-8")
+
+    ended = run("config", "show", "-c", path)
+
+    assert json.loads(ended.stdout)["audit"]["url"] == "postgresql+psycopg://reader:***@host/name"
+    assert "s3cret" not in ended.stdout + ended.stderr
+
+
+def test_what_only_looks_something_up_does_not_load_the_network(folder: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ALL_IN_ONE, json.dumps(QUERIES)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    imported = ended.stdout.splitlines()[-1].split()
+    assert imported[0] == "imported:"
+    assert "sqlalchemy" in imported
+    assert HEAVY & set(imported) == set()
+
+
+def test_migrating_says_from_where_to_where_and_then_that_there_is_nothing_to_do(run: Run, tmp_path: Path) -> None:
+    first, second = run("migrate", cwd=tmp_path), run("migrate", cwd=tmp_path)
+
+    assert first.stdout.startswith("schema none -> ")
+    assert second.stdout.endswith(": nothing to do\n")
+    assert (tmp_path / "pacs-ai-data").stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,224 @@
+"""Compressed frames to stored values: exact, or refused in words."""
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    MPEG2MPML,
+    UID,
+    HTJ2KLossless,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from pacs_ai.errors import UndecodablePixels
+from pacs_ai.imaging import decoders
+from pacs_ai.imaging.decoders import codestream_size, decode, is_available
+from tests.builders import LOSSLESS, UNCOMPRESSED, Stored, make_instance, part10, phantom
+
+LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, HTJ2K)
+JPEG_FAMILY = tuple(syntax for syntax in (*LOSSLESS, *LOSSY) if syntax != RLELossless)
+
+
+def _bits(syntax: UID) -> int:
+    return 8 if syntax == JPEGBaseline8Bit else 12
+
+
+def _opened(**changes: Any) -> Dataset:
+    return dcmread(BytesIO(part10(make_instance(**changes))))
+
+
+def _frame(syntax: UID, stored: Stored | None = None) -> bytes:
+    bits = _bits(syntax)
+    pixels = phantom(96, 80, bits=bits) if stored is None else stored
+    image = _opened(stored=pixels, bits=bits, syntax=syntax)
+    return get_frame(image.PixelData, 0, number_of_frames=1)
+
+
+def _with_frame(syntax: UID, frame: bytes) -> Dataset:
+    bits = _bits(syntax)
+    image = _opened(stored=phantom(96, 80, bits=bits), bits=bits, syntax=syntax)
+    image.PixelData = encapsulate([frame])
+    return image
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("syntax", [*UNCOMPRESSED, *LOSSLESS], ids=lambda syntax: syntax.keyword)
+def test_a_lossless_syntax_gives_back_each_stored_value(syntax: UID, bits: int) -> None:
+    stored = phantom(96, 80, bits=bits)
+
+    decoded = decode(_opened(stored=stored, bits=bits, syntax=syntax))
+
+    assert decoded.dtype.itemsize == stored.dtype.itemsize
+    np.testing.assert_array_equal(decoded, stored)
+
+
+@pytest.mark.parametrize("syntax", [*UNCOMPRESSED, RLELossless], ids=lambda syntax: syntax.keyword)
+def test_signed_values_keep_their_sign(syntax: UID) -> None:
+    stored = phantom(96, 80).astype(np.int16) - 2048
+
+    np.testing.assert_array_equal(decode(_opened(stored=stored, syntax=syntax)), stored)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1, JPEG2000Lossless], ids=lambda syntax: syntax.keyword)
+def test_the_sign_is_restored_from_a_codestream_without_one(syntax: UID) -> None:
+    signed = phantom(96, 80).astype(np.int16) - 2048
+    twos_complement = (signed & 0x0FFF).astype(np.uint16)
+
+    image = _opened(stored=twos_complement, syntax=syntax, PixelRepresentation=1)
+
+    np.testing.assert_array_equal(decode(image), signed)
+
+
+@pytest.mark.parametrize("syntax", LOSSY, ids=lambda syntax: syntax.keyword)
+def test_a_lossy_syntax_gives_back_nearly_each_stored_value(syntax: UID) -> None:
+    bits = _bits(syntax)
+    stored = phantom(96, 80, bits=bits)
+
+    decoded = decode(_opened(stored=stored, bits=bits, syntax=syntax))
+
+    error = np.abs(decoded.astype(int) - stored)
+    assert error.mean() < 2**bits * 0.01
+
+
+def test_unused_bits_are_cleared() -> None:
+    stored = phantom(96, 80)
+
+    decoded = decode(_opened(stored=stored | 0xA000))
+
+    np.testing.assert_array_equal(decoded, stored)
+
+
+@pytest.mark.parametrize("shape", [(96, 81), (97, 80), (48, 80), (1, 1), (2000, 2000)])
+@pytest.mark.parametrize("syntax", [*UNCOMPRESSED, *LOSSLESS], ids=lambda syntax: syntax.keyword)
+@pytest.mark.filterwarnings("ignore:The pixel data length")
+def test_a_header_that_lies_about_the_size_is_refused(syntax: UID, shape: tuple[int, int]) -> None:
+    image = _opened(stored=phantom(96, 80), syntax=syntax)
+    image.Rows, image.Columns = shape
+
+    with pytest.raises(UndecodablePixels):
+        decode(image)
+
+
+@pytest.mark.parametrize("syntax", [*LOSSLESS, *LOSSY], ids=lambda syntax: syntax.keyword)
+def test_a_frame_that_was_cut_off_is_refused(syntax: UID) -> None:
+    frame = _frame(syntax)
+
+    for share in (0.02, 0.5, 0.9):
+        with pytest.raises(UndecodablePixels):
+            decode(_with_frame(syntax, frame[: int(len(frame) * share)]))
+
+
+@pytest.mark.parametrize("syntax", UNCOMPRESSED, ids=lambda syntax: syntax.keyword)
+def test_pixel_data_that_was_cut_off_is_refused(syntax: UID) -> None:
+    image = _opened(stored=phantom(96, 80), syntax=syntax)
+    image.PixelData = image.PixelData[:-200]
+
+    with pytest.raises(UndecodablePixels):
+        decode(image)
+
+
+@pytest.mark.parametrize("syntax", [*LOSSLESS, *LOSSY], ids=lambda syntax: syntax.keyword)
+def test_a_frame_of_noise_is_refused(syntax: UID) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, 4000, np.uint8).tobytes()
+
+    with pytest.raises(UndecodablePixels):
+        decode(_with_frame(syntax, noise))
+
+
+@pytest.mark.parametrize("padding", [b"\0", b"\0\0"])
+@pytest.mark.parametrize("syntax", JPEG_FAMILY, ids=lambda syntax: syntax.keyword)
+def test_a_whole_frame_with_padding_is_read(syntax: UID, padding: bytes) -> None:
+    frame = _frame(syntax).rstrip(b"\0")
+
+    decoded = decode(_with_frame(syntax, frame + padding))
+
+    assert decoded.shape == (96, 80)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless], ids=lambda syntax: syntax.keyword)
+def test_a_frame_in_several_fragments_is_read(syntax: UID) -> None:
+    image = _opened(stored=phantom(96, 80), syntax=syntax)
+    image.PixelData = encapsulate([_frame(syntax)], fragments_per_frame=3)
+
+    np.testing.assert_array_equal(decode(image), phantom(96, 80))
+
+
+def test_an_image_without_pixel_data_is_refused() -> None:
+    image = make_instance(stored=phantom(96, 80), PixelData=None)
+
+    with pytest.raises(UndecodablePixels, match="no Pixel Data"):
+        decode(image)
+
+
+def test_empty_pixel_data_is_refused() -> None:
+    image = make_instance(stored=phantom(96, 80), PixelData=b"")
+
+    with pytest.raises(UndecodablePixels):
+        decode(image)
+
+
+@pytest.mark.parametrize("syntax", [MPEG2MPML, UID("1.2.3.4")])
+def test_another_transfer_syntax_is_refused_by_name(syntax: UID) -> None:
+    image = make_instance(stored=phantom(96, 80))
+    image.file_meta.TransferSyntaxUID = syntax
+
+    with pytest.raises(UndecodablePixels, match=str(syntax)):
+        decode(image)
+
+
+@pytest.mark.parametrize("missing", ["Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"])
+def test_a_header_without_what_the_pixels_need_is_refused(missing: str) -> None:
+    image = make_instance(stored=phantom(96, 80), **{missing: None})
+
+    with pytest.raises(UndecodablePixels):
+        decode(image)
+
+
+@pytest.mark.filterwarnings("ignore:The .0028,0004. 'Photometric Interpretation' value is 'RGB'")
+def test_a_colour_frame_is_refused() -> None:
+    image = _with_frame(JPEGBaseline8Bit, _frame(JPEGBaseline8Bit))
+    image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
+
+    with pytest.raises(UndecodablePixels):
+        decode(image)
+
+
+@pytest.mark.parametrize("syntax", JPEG_FAMILY, ids=lambda syntax: syntax.keyword)
+def test_a_codestream_announces_its_size(syntax: UID) -> None:
+    assert codestream_size(_frame(syntax)) == (96, 80)
+
+
+@pytest.mark.parametrize("frame", [b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff", b"GIF89a" * 4, b"\xff\xd8" + b"\0" * 40])
+def test_a_frame_that_announces_nothing_has_no_size(frame: bytes) -> None:
+    assert codestream_size(frame) is None
+
+
+def test_a_codestream_that_announces_a_huge_image_is_refused_before_decoding() -> None:
+    frame = bytearray(_frame(JPEG2000Lossless))
+    frame[8:12] = (1 << 30).to_bytes(4, "big")
+
+    with pytest.raises(UndecodablePixels):
+        decode(_with_frame(JPEG2000Lossless, bytes(frame)))
+
+
+def test_the_plugin_is_known_once_however_often_it_is_registered() -> None:
+    decoders.register()
+    decoders.register()
+
+    for syntax in (JPEGLossless, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless):
+        assert is_available(syntax)
+        assert get_decoder(syntax).available_plugins.count("imagecodecs") == 1

@@ -1,0 +1,189 @@
+"""From the files of a study to readings, a priority and result objects."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from pacs_ai.findings import Outcome, PriorityLevel, RefusalReason
+from pacs_ai.imaging.gate import GatePolicy
+from pacs_ai.process import StudyReading, encode, outcome_of, read_study
+from tests.builders import make_rsna_instance, part10
+
+from .making import AUTHOR, CHILDREN, WHEN, bright, content_items, dark, lay, make_reader, read_back
+from .peers import validation_errors
+
+STUDY = "1.2.3.4"
+
+
+def _read(folder: Path, *instances: Dataset, revision: int = 1, **changes: object) -> StudyReading:
+    return read_study(lay(folder, *instances), make_reader(**changes), revision=revision, when=WHEN)
+
+
+def _kinds(reading: StudyReading) -> list[str]:
+    return [item.kind for item in reading.objects]
+
+
+def test_each_film_that_is_read_has_a_capture_and_the_study_one_report(tmp_path: Path) -> None:
+    films = [bright(StudyInstanceUID=STUDY), dark(StudyInstanceUID=STUDY)]
+
+    reading = _read(tmp_path, *films)
+
+    assert _kinds(reading) == ["capture", "capture", "report"]
+    assert [item.source_sop_instance_uid for item in reading.objects] == [
+        *(film.SOPInstanceUID for film in films),
+        None,
+    ]
+    assert {item.dataset.StudyInstanceUID for item in reading.objects} == {STUDY}
+
+
+def test_a_bright_film_is_positive_and_a_dark_one_negative(tmp_path: Path) -> None:
+    reading = _read(tmp_path, bright(StudyInstanceUID=STUDY), dark(StudyInstanceUID=STUDY))
+
+    said = [item.classification.outcome for item in reading.readings if item.classification]
+    assert said == [Outcome.POSITIVE, Outcome.NEGATIVE]
+    assert reading.outcome.outcome is Outcome.POSITIVE
+    assert reading.priority.level is PriorityLevel.STAT
+
+
+def test_only_the_films_that_the_gate_lets_pass_are_in_the_results(tmp_path: Path) -> None:
+    frontal, lateral = (
+        dark(StudyInstanceUID=STUDY),
+        dark(StudyInstanceUID=STUDY, ViewCodeSequence=None, ViewPosition="LL"),
+    )
+
+    reading = _read(tmp_path, lateral, frontal)
+
+    refused = {item.file.sop_instance_uid: item.refusal.reason for item in reading.readings if item.refusal}
+    assert refused == {lateral.SOPInstanceUID: RefusalReason.NOT_FRONTAL}
+    assert _kinds(reading) == ["capture", "report"]
+    assert len(content_items(reading.objects[-1].dataset, "125007")) == 1
+    assert "not analysed: NOT_FRONTAL" in reading.priority.reasons
+
+
+def test_a_study_with_nothing_for_the_network_has_no_object(tmp_path: Path) -> None:
+    reading = _read(tmp_path, dark(Modality="MR"), dark(PatientAge="060Y"))
+
+    assert reading.objects == ()
+    assert reading.outcome.outcome is Outcome.NOT_ANALYSED
+    assert reading.priority.level is PriorityLevel.ROUTINE
+    assert {item.refusal.reason for item in reading.readings if item.refusal} == {
+        RefusalReason.WRONG_MODALITY,
+        RefusalReason.AGE_OUT_OF_RANGE,
+    }
+
+
+def test_a_study_without_files_is_not_analysed() -> None:
+    reading = read_study([], make_reader(), revision=1, when=WHEN)
+
+    assert (reading.readings, reading.objects) == ((), ())
+    assert reading.outcome.outcome is Outcome.NOT_ANALYSED
+
+
+def test_every_file_gets_exactly_one_reading(tmp_path: Path) -> None:
+    films = [bright(), dark(), dark(Modality="CT"), bright(PixelData=None)]
+    for film in films:
+        film.StudyInstanceUID = STUDY
+
+    reading = _read(tmp_path, *films)
+
+    assert sorted(item.file.sop_instance_uid for item in reading.readings) == sorted(
+        film.SOPInstanceUID for film in films
+    )
+    assert all((item.classification is None) != (item.refusal is None) for item in reading.readings)
+
+
+def test_a_damaged_film_is_refused_and_the_rest_of_the_study_is_read(tmp_path: Path) -> None:
+    whole, damaged = dark(StudyInstanceUID=STUDY), dark(StudyInstanceUID=STUDY)
+    files = lay(tmp_path, whole, damaged)
+    files[1].path.write_bytes(part10(damaged)[:-5000])
+
+    reading = read_study(files, make_reader(), revision=1, when=WHEN)
+
+    assert [item.refusal.reason for item in reading.readings if item.refusal] == [RefusalReason.UNDECODABLE]
+    assert _kinds(reading) == ["capture", "report"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"not a film" * 100, RefusalReason.NOT_DICOM), (bytes(2000), RefusalReason.NOT_DICOM)],
+)
+def test_a_file_that_is_no_dicom_is_refused(tmp_path: Path, content: bytes, reason: RefusalReason) -> None:
+    files = lay(tmp_path, dark())
+    files[0].path.write_bytes(content)
+
+    (item,) = read_study(files, make_reader(), revision=1, when=WHEN).readings
+
+    assert item.refusal is not None
+    assert item.refusal.reason == reason
+
+
+def test_a_file_above_the_limit_is_refused(tmp_path: Path) -> None:
+    (item,) = _read(tmp_path, dark(), max_bytes=1000).readings
+
+    assert item.refusal is not None
+    assert item.refusal.reason == RefusalReason.LIMIT_EXCEEDED
+
+
+def test_reading_a_study_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    films = [bright(StudyInstanceUID=STUDY), dark(StudyInstanceUID=STUDY)]
+
+    first, second = (_read(tmp_path, *films) for _ in range(2))
+
+    assert [encode(item.dataset) for item in first.objects] == [encode(item.dataset) for item in second.objects]
+
+
+def test_a_later_revision_has_another_report_and_the_same_captures(tmp_path: Path) -> None:
+    film = bright()
+
+    first, second = (_read(tmp_path, film, revision=revision) for revision in (1, 2))
+
+    uids = [[item.dataset.SOPInstanceUID for item in reading.objects] for reading in (first, second)]
+    assert uids[0][0] == uids[1][0]
+    assert uids[0][1] != uids[1][1]
+
+
+def test_the_objects_of_a_study_are_valid(tmp_path: Path) -> None:
+    reading = _read(tmp_path, bright(StudyInstanceUID=STUDY), dark(StudyInstanceUID=STUDY))
+
+    assert [validation_errors(item.dataset, tmp_path) for item in reading.objects] == [[], [], []]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR AS")
+def test_a_film_as_the_rsna_exports_it_is_read_to_the_end(tmp_path: Path) -> None:
+    reading = _read(tmp_path, make_rsna_instance())
+
+    assert _kinds(reading) == ["capture", "report"]
+    assert read_back(reading.objects[0].dataset).SOPClassUID == SecondaryCaptureImageStorage
+
+
+def test_an_adult_is_read_when_the_operator_allows_it_and_the_results_say_so(tmp_path: Path) -> None:
+    permissive = GatePolicy(population=CHILDREN.population, allow_outside_population=True)
+    author = replace(make_reader().author, outside_population_allowed=True)
+
+    reading = _read(tmp_path, dark(PatientAge="060Y"), gate=permissive, author=author)
+
+    report = reading.objects[-1].dataset
+    assert "allow_outside_population=true" in [item.TextValue for item in content_items(report, "111002")]
+
+
+def test_a_reading_becomes_an_outcome_with_the_network_that_spoke(tmp_path: Path) -> None:
+    (item,) = _read(tmp_path, bright()).readings
+
+    outcome = outcome_of(item, AUTHOR)
+
+    assert (outcome.outcome, outcome.reason, outcome.threshold) == ("positive", None, 0.5)
+    assert outcome.probability == pytest.approx(0.98, abs=0.05)
+    assert (outcome.model_name, outcome.model_version) == ("tiny", "0.0.1")
+    assert outcome.model_sha256 == AUTHOR.model.sha256
+
+
+def test_a_refusal_becomes_an_outcome_without_a_probability(tmp_path: Path) -> None:
+    (item,) = _read(tmp_path, dark(Modality="MR")).readings
+
+    outcome = outcome_of(item, AUTHOR)
+
+    assert (outcome.outcome, outcome.reason) == ("not_analysed", "WRONG_MODALITY")
+    assert (outcome.probability, outcome.threshold, outcome.model_sha256) == (None, None, None)

@@ -1,0 +1,195 @@
+"""Settings: environment before file before default, and every problem said at once."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pacs_ai.errors import SettingsError
+from pacs_ai.settings import Node, Settings, load_settings
+
+SHIPPED = Path(__file__).parents[2] / "config" / "pacs-ai.toml"
+NODE = '[[nodes]]\nname = "{name}"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = 4242\n'
+
+
+@pytest.fixture
+def problems(tmp_path: Path) -> Any:
+    def of(content: str) -> list[str]:
+        path = tmp_path / "pacs-ai.toml"
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(SettingsError) as caught:
+            load_settings(path)
+        return [line.removeprefix(f"{path}: ") for line in str(caught.value).splitlines()]
+
+    return of
+
+
+@pytest.fixture
+def documented() -> dict[str, Any]:
+    """The shipped file with its example node in force."""
+    content = SHIPPED.read_text(encoding="utf-8")
+    return tomllib.loads(re.sub(r"^# (\[\[nodes\]\]|\w+ = )", r"\1", content, flags=re.MULTILINE))
+
+
+def written(folder: Path, content: str) -> Path:
+    path = folder / "pacs-ai.toml"
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def test_without_a_file_every_setting_has_its_default() -> None:
+    settings = load_settings(None)
+
+    assert (settings.dicom.ae_title, settings.dicom.port) == ("PACS_AI", 11112)
+    assert settings.nodes == ()
+
+
+def test_the_file_wins_over_the_default_and_the_environment_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, '[dicom]\nae_title = "FILE"\nport = 104\n')
+    monkeypatch.setenv("PACS_AI_DICOM__PORT", "11113")
+
+    settings = load_settings(path)
+
+    assert (settings.dicom.ae_title, settings.dicom.port, settings.dicom.max_pdu) == ("FILE", 11113, 65536)
+
+
+def test_nodes_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACS_AI_NODES", '[{"name": "pacs", "ae_title": "ORTHANC", "host": "pacs", "port": 4242}]')
+
+    assert load_settings(None).nodes == (Node(name="pacs", ae_title="ORTHANC", host="pacs", port=4242),)
+
+
+def test_an_environment_value_that_is_not_json_is_a_problem_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACS_AI_NODES", "pacs")
+
+    with pytest.raises(SettingsError, match="nodes"):
+        load_settings(None)
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load_settings(None)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.dicom.port = 104
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("[dicom]\nprot = 104", "dicom.prot: unknown setting; did you mean 'port'?"),
+        ("[dicmo]\nport = 104", "dicmo: unknown setting; did you mean 'dicom'?"),
+        ('[dicom.tls]\ncertificat = "a.pem"', "dicom.tls.certificat: unknown setting; did you mean 'certificate'?"),
+        (NODE.format(name="pacs") + "prot = 1", "nodes.0.prot: unknown setting; did you mean 'port'?"),
+        ("[audit]\nxyzzy = 1", "audit.xyzzy: unknown setting; known here: url"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(content: str, expected: str, problems: Any) -> None:
+    assert expected in problems(content)
+
+
+def test_an_unknown_key_of_the_environment_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACS_AI_DICOM__PROT", "104")
+
+    with pytest.raises(SettingsError, match=r"dicom\.prot: unknown setting; did you mean 'port'"):
+        load_settings(None)
+
+
+def test_every_problem_is_said_at_once_with_its_key(problems: Any) -> None:
+    content = 'dta = "x"\n[dicom]\nport = 0\nae_title = ""\n[ingest]\nstable_after = "soon"\n[http]\nprot = 1'
+
+    found = [line.split(":")[0] for line in problems(content)]
+
+    assert sorted(found) == ["dicom.ae_title", "dicom.port", "dta", "http.prot", "ingest.stable_after"]
+
+
+@pytest.mark.parametrize("value", ['"high"', "0", "1", "1.5", "-0.1"])
+def test_a_threshold_outside_its_bounds_is_one_problem(value: str, problems: Any) -> None:
+    (problem,) = problems(f"[model]\nthreshold = {value}")
+
+    assert problem.startswith("model.threshold: ")
+
+
+@pytest.mark.parametrize(("value", "expected"), [('""', ""), ("0.41", 0.41)])
+def test_a_threshold_is_a_probability_or_that_of_the_card(value: str, expected: float | str, tmp_path: Path) -> None:
+    assert load_settings(written(tmp_path, f"[model]\nthreshold = {value}")).model.threshold == expected
+
+
+def test_a_threshold_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACS_AI_MODEL__THRESHOLD", "0.41")
+
+    assert load_settings(None).model.threshold == pytest.approx(0.41)
+
+
+@pytest.mark.parametrize("title", ["", "    ", "SEVENTEEN_LETTERS", "BACK\\\\SLASH", "TÜR", "TAB\\tTAB"])
+def test_what_is_no_ae_title_is_refused(title: str, problems: Any) -> None:
+    (problem,) = problems(f'[dicom]\nae_title = "{title}"')
+
+    assert problem == "dicom.ae_title: an AE title has 1 to 16 printable ASCII characters and no backslash"
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"), [("X", "X"), ("SIXTEEN_LETTERS_", "SIXTEEN_LETTERS_"), (" CR 1 ", "CR 1")]
+)
+def test_an_ae_title_is_taken_without_the_spaces_around_it(title: str, expected: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f'[dicom]\nae_title = "{title}"\nallowed_calling_ae_titles = ["{title}"]')
+
+    settings = load_settings(path)
+
+    assert (settings.dicom.ae_title, settings.dicom.allowed_calling_ae_titles) == (expected, (expected,))
+
+
+def test_two_nodes_of_one_name_are_refused(problems: Any) -> None:
+    (problem,) = problems(NODE.format(name="pacs") * 2)
+
+    assert problem == "nodes: two nodes have the same name"
+
+
+def test_nodes_of_different_names_stand_in_their_order(tmp_path: Path) -> None:
+    path = written(tmp_path, NODE.format(name="pacs") + NODE.format(name="archive"))
+
+    assert [node.name for node in load_settings(path).nodes] == ["pacs", "archive"]
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        (NODE.format(name="pacs") + 'proof = "commitment"', "nodes.0.proof"),
+        ('[dicom.tls]\ncertificate = "a.pem"', "dicom.tls"),
+    ],
+)
+def test_what_is_not_in_this_version_is_said_instead_of_ignored(content: str, key: str, problems: Any) -> None:
+    (problem,) = problems(content)
+
+    assert problem.startswith(f"{key}: ")
+    assert "this version" in problem
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_a_problem_of_the_settings(tmp_path: Path, problems: Any) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(tmp_path / "missing.toml")
+
+    assert "not TOML" in problems("[dicom")[0]
+
+
+def test_the_shipped_file_is_the_default() -> None:
+    assert load_settings(SHIPPED) == Settings()
+
+
+def test_the_shipped_file_has_every_setting(documented: dict[str, Any]) -> None:
+    (node,) = documented.pop("nodes")
+    defaults = Settings().model_dump(exclude={"nodes"})
+
+    assert keys(documented) == keys(defaults)
+    assert set(node) == set(Node.model_fields)
+    assert Node(**node).proof == Node.model_fields["proof"].default
+
+
+def keys(document: dict[str, Any]) -> set[str]:
+    """The dotted names of every setting."""
+    inner = {name: keys(value) if isinstance(value, dict) else set() for name, value in document.items()}
+    return set(inner) | {f"{name}.{key}" for name, found in inner.items() for key in found}
