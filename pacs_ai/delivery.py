@@ -18,6 +18,7 @@ class RetryPolicy:
     first: timedelta
     longest: timedelta
     give_up_after: timedelta
+    associations: int = 1
 
     def pause(self, attempts: int) -> timedelta:
         """How long to wait after that many failed attempts before this one."""
@@ -27,6 +28,17 @@ class RetryPolicy:
     def is_over(self, delivery: Delivery, now: datetime) -> bool:
         """Whether the delivery has been tried for long enough."""
         return now - delivery.queued_at >= self.give_up_after
+
+
+def by_study(due: Sequence[Delivery], shares: int) -> list[list[Delivery]]:
+    """At most so many shares, none empty; the objects of a study stay together and in order."""
+    studies: dict[str, list[Delivery]] = {}
+    for delivery in due:
+        studies.setdefault(delivery.study_instance_uid, []).append(delivery)
+    shared: list[list[Delivery]] = [[] for _ in range(min(shares, len(studies)))]
+    for number, deliveries in enumerate(studies.values()):
+        shared[number % len(shared)] += deliveries
+    return shared
 
 
 def parcel_of(delivery: Delivery, store: InstanceStore) -> Parcel:

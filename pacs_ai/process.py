@@ -1,6 +1,7 @@
 """The way of a study, on one page: from kept instances to a report and captures, and from the outbox to a node."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -8,10 +9,10 @@ from pathlib import Path
 
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.outbox import Outbox
-from pacs_ai_storage.records import ClaimedStudy, InstanceOutcome, ResultObject, StudyResult
+from pacs_ai_storage.records import ClaimedStudy, Delivery, InstanceOutcome, ResultObject, StudyResult
 from pydicom.dataset import Dataset
 
-from .delivery import RetryPolicy, parcel_of, settle, settle_unreachable
+from .delivery import RetryPolicy, by_study, parcel_of, settle, settle_unreachable
 from .dimse.sender import Sender
 from .errors import LimitExceeded, NotDicom, PeerUnreachable, UndecodablePixels
 from .findings import Classification, Classifier, Outcome, Priority, Refusal, RefusalReason
@@ -186,21 +187,24 @@ def encode(dataset: Dataset) -> bytes:
 
 
 def deliver_results(
-    node: Node,
-    outbox: Outbox,
-    store: InstanceStore,
-    sender: Sender,
-    retry: RetryPolicy,
-    now: Callable[[], datetime],
+    node: Node, outbox: Outbox, store: InstanceStore, sender: Sender, retry: RetryPolicy, now: Callable[[], datetime]
 ) -> int:
-    """What is due to the node was tried once over one association, each with its own outcome; returns how many."""
+    """What is due to the node was tried once, each instance with its own outcome; returns how many.
+
+    The studies are shared out over a few associations: a PACS syncs each instance to its disk before it answers.
+    """
     due = outbox.due(node.name, now())
-    if not due:
-        return 0
-    parcels = [parcel_of(delivery, store) for delivery in due]
-    try:
-        for delivery, outcome in zip(due, sender.send(node, parcels), strict=True):
-            settle(delivery, outcome, outbox, retry, now())
-    except PeerUnreachable as error:
-        settle_unreachable(due, str(error), outbox, retry, now())
+    shares = by_study(due, retry.associations)
+
+    def deliver(share: Sequence[Delivery]) -> None:
+        parcels = [parcel_of(delivery, store) for delivery in share]
+        try:
+            for delivery, outcome in zip(share, sender.send(node, parcels), strict=True):
+                settle(delivery, outcome, outbox, retry, now())
+        except PeerUnreachable as error:
+            settle_unreachable(share, str(error), outbox, retry, now())
+
+    with ThreadPoolExecutor(max(1, len(shares)), thread_name_prefix=f"deliver-{node.name}") as pool:
+        for _ in pool.map(deliver, shares):
+            pass
     return len(due)

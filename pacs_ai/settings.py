@@ -86,7 +86,7 @@ class IngestSettings(_Section):
     disk_reserve_gb: Annotated[float, Field(ge=0)] = 5.0
     max_megapixels: Annotated[int, Field(ge=1)] = 100
     max_instance_mb: Annotated[int, Field(ge=1)] = 256
-    readers: Annotated[int, Field(ge=1, le=64)] = 10
+    readers: Annotated[int, Field(ge=1, le=64)] = 16
 
 
 class ModelSettings(_Section):
@@ -136,6 +136,7 @@ class DeliverySettings(_Section):
     first_retry_seconds: Annotated[float, Field(gt=0)] = 5
     max_retry_seconds: Annotated[float, Field(gt=0)] = 900
     give_up_after_hours: Annotated[float, Field(gt=0)] = 72
+    associations: Annotated[int, Field(ge=1, le=16)] = 4
 
 
 class AuditSettings(_Section):

@@ -1,6 +1,7 @@
 """Storage and Verification SCU: kept files go out as they lie on disk, and each gets its own outcome."""
 
 import logging
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,11 +75,18 @@ class Sender:
         )
         if not association.is_established:
             raise PeerUnreachable(_why(association, node))
+        _send_at_once(association)
         try:
             yield association
         finally:
             if association.is_established:
                 association.release()
+
+
+def _send_at_once(association: Association) -> None:
+    # Without it the end of each instance waits for the peer's delayed acknowledgement, 40 ms (RFC 896 and 1122).
+    if association.dul.socket is not None and association.dul.socket.socket is not None:
+        association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _why(association: Association, node: Node) -> str:

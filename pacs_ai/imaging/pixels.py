@@ -15,6 +15,7 @@ from .geometry import shrink, to_network_scale
 
 Stored = NDArray[Any]
 Unit = NDArray[np.float32]
+_TABLED = (np.uint8, np.uint16, np.int16)
 Mapping = Callable[[NDArray[np.float32]], Unit]
 
 
@@ -76,7 +77,14 @@ def display_size(header: Dataset, *, max_side: int) -> tuple[int, int]:
 
 def to_display(transform: GreyTransform, stored: Stored, size: tuple[int, int]) -> NDArray[np.uint8]:
     """The image as a viewer shows it, uint8 at (rows, columns)."""
-    return np.rint(grey_at(transform, stored, *size) * 255).astype(np.uint8)
+    if transform.padding is not None or stored.dtype not in _TABLED:
+        return np.rint(grey_at(transform, stored, *size) * 255).astype(np.uint8)
+    # Each stored value is transformed once, instead of each pixel.
+    small = shrink(stored, *size)
+    lowest, highest = int(small.min()), int(small.max())
+    every = np.arange(lowest, highest + 1).astype(stored.dtype)
+    levels = np.rint(transform.grey(every) * 255).astype(np.uint8)
+    return levels[small.astype(np.int32) - lowest]
 
 
 def _pixel_aspect(header: Dataset) -> tuple[float, float]:

@@ -13,12 +13,12 @@ _Waiting = tuple[ModelInput, "Future[Reading]"]
 class BatchingClassifier:
     """A classifier for many threads over one that serves a single thread; an image alone never waits for company."""
 
-    def __init__(self, classifier: Classifier, *, largest_batch: int = 8) -> None:
+    def __init__(self, classifier: Classifier, *, sizes: Sequence[int] = (1, 2, 4, 8)) -> None:
         self.identity: ModelIdentity = classifier.identity
         self.threshold = classifier.threshold
         self.input_size = classifier.input_size
         self._classifier = classifier
-        self._largest = largest_batch
+        self._sizes = sorted(sizes)
         self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._network = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._thread = Thread(target=self._serve, name="batches", daemon=True)
@@ -40,18 +40,27 @@ class BatchingClassifier:
         self._network.shutdown()
 
     def _serve(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch = [first]
-            while len(batch) < self._largest:
-                try:
-                    following = self._waiting.get_nowait()
-                except Empty:
-                    break
-                if following is None:
-                    self._waiting.put(None)
-                    break
-                batch.append(following)
-            self._answer(batch)
+        pending: list[_Waiting] = []
+        is_open = True
+        while is_open or pending:
+            is_open = self._gather(pending) and is_open
+            # Only full batches run: padding would cost as much as images. The rest goes with those that come meanwhile.
+            size = max((size for size in self._sizes if size <= len(pending)), default=0)
+            batch, pending = pending[:size], pending[size:]
+            if batch:
+                self._answer(batch)
+
+    def _gather(self, pending: list[_Waiting]) -> bool:
+        """What waits is pending, up to the largest batch; blocks while nothing is. False when no more will come."""
+        while len(pending) < self._sizes[-1]:
+            try:
+                item = self._waiting.get(block=not pending)
+            except Empty:
+                return True
+            if item is None:
+                return False
+            pending.append(item)
+        return True
 
     def _answer(self, batch: list[_Waiting]) -> None:
         answer = self._network.submit(self._classifier.read, [item for item, _ in batch])

@@ -5,13 +5,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from pacs_ai.header import number, numbers, text, texts
 
 from . import drawing
-from .equipment import code_item, sign, stamp
+from .equipment import code_item, new_instance, sign, stamp
 from .facts import Author, ReadImage, date_and_time
 from .source import is_lossy, patient_and_study, patient_orientation, take_over
 from .uids import derive_uid
@@ -24,7 +24,7 @@ def build_capture(image: ReadImage, author: Author, policy: HeatMapPolicy, when:
     """One capture of one read image, in Explicit VR Little Endian; the same arguments give the same bytes."""
     draws_map = policy == "always" or (policy == "positive" and image.reading.classification.is_positive)
     key = (text(image.header, "SOPInstanceUID"), *author.key, policy, when.isoformat())
-    capture = _skeleton(derive_uid("capture", *key))
+    capture = new_instance(SecondaryCaptureImageStorage, derive_uid("capture", *key))
     take_over(patient_and_study(image.header), capture)
     _series(capture, image.header, author, when)
     _image(capture, image, when, draws_map=draws_map)
@@ -50,17 +50,6 @@ def caption(image: ReadImage, author: Author) -> tuple[str, ...]:
 def _drawn(image: ReadImage, author: Author, *, draws_map: bool) -> NDArray[np.uint8]:
     film = drawing.with_heat_map(image.display, image.reading.heat_map) if draws_map else drawing.plain(image.display)
     return drawing.with_caption(film, caption(image, author))
-
-
-def _skeleton(sop_instance_uid: UID) -> Dataset:
-    capture = Dataset()
-    capture.file_meta = FileMetaDataset()
-    capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    capture.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    capture.file_meta.MediaStorageSOPInstanceUID = sop_instance_uid
-    capture.SOPClassUID = SecondaryCaptureImageStorage
-    capture.SOPInstanceUID = sop_instance_uid
-    return capture
 
 
 def _series(capture: Dataset, source: Dataset, author: Author, when: datetime) -> None:

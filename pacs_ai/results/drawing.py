@@ -21,18 +21,19 @@ def with_heat_map(grey: NDArray[np.uint8], heat_map: HeatMap) -> Rgb:
     The map covers the whole image, so that each of its cells lies over the region that it speaks of.
     """
     rows, columns = grey.shape
-    heat = np.clip(cv2.resize(heat_map.values, (columns, rows), interpolation=cv2.INTER_CUBIC), 0.0, 1.0)
-    # uint16 fixed point keeps the blend of a 1024 px image within a few milliseconds.
-    alpha = np.rint(heat * (_STRONGEST_ALPHA * 256)).astype(np.uint16)[..., np.newaxis]
-    colours = _colours(np.rint(heat * 255).astype(np.uint8)).astype(np.uint16)
-    base = grey[..., np.newaxis].astype(np.uint16)
-    blended = ((base * (256 - alpha) + colours * alpha) >> 8).astype(np.uint8)
-    return np.hstack([blended, _scale(rows)])
+    heat = cv2.resize(heat_map.values, (columns, rows), interpolation=cv2.INTER_CUBIC)
+    levels = np.asarray(cv2.convertScaleAbs(np.clip(heat, 0.0, 1.0), alpha=255), np.uint8)
+    # Both the share that is left of the film and what the colour adds depend on the level alone: two tables, no floats.
+    alpha = np.arange(256) / 255 * _STRONGEST_ALPHA
+    left = cv2.multiply(grey, cv2.LUT(levels, np.rint((1 - alpha) * 255).astype(np.uint8)), scale=1 / 255)
+    added = np.rint(_colours(np.arange(256, dtype=np.uint8)[:, np.newaxis]) * alpha[:, np.newaxis, np.newaxis])
+    overlay = cv2.applyColorMap(levels, added.astype(np.uint8))
+    return np.hstack([np.asarray(cv2.add(cv2.cvtColor(left, cv2.COLOR_GRAY2RGB), overlay), np.uint8), _scale(rows)])
 
 
 def plain(grey: NDArray[np.uint8]) -> Rgb:
     """The grey image alone, as RGB."""
-    return np.repeat(grey[..., np.newaxis], 3, axis=2)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def with_caption(image: Rgb, lines: Sequence[str], *, min_columns: int = 640) -> Rgb:
@@ -47,8 +48,10 @@ def with_caption(image: Rgb, lines: Sequence[str], *, min_columns: int = 640) ->
     for number, line in enumerate(lines):
         fitted = _fitted(line, size, columns - 24)
         cv2.putText(band, line, (12, spacing * (number + 1) - 4), _FONT, fitted, (255, 255, 255), 1, cv2.LINE_AA)
-    margin = np.zeros((image.shape[0], columns - image.shape[1], 3), np.uint8)
-    return np.ascontiguousarray(np.vstack([np.hstack([image, margin]), band]))
+    page = np.zeros((image.shape[0] + band.shape[0], columns, 3), np.uint8)
+    page[: image.shape[0], : image.shape[1]] = image
+    page[image.shape[0] :] = band
+    return page
 
 
 def _fitted(line: str, size: float, columns: int) -> float:

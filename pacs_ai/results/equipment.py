@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from .facts import MANUFACTURER, Author
 
@@ -12,6 +13,16 @@ def code_item(value: str, scheme: str, meaning: str) -> Dataset:
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item
+
+
+def new_instance(sop_class_uid: UID, sop_instance_uid: UID) -> Dataset:
+    """An empty instance that will be written in Explicit VR Little Endian."""
+    instance = Dataset()
+    instance.file_meta = FileMetaDataset()
+    instance.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    instance.file_meta.MediaStorageSOPClassUID = instance.SOPClassUID = sop_class_uid
+    instance.file_meta.MediaStorageSOPInstanceUID = instance.SOPInstanceUID = sop_instance_uid
+    return instance
 
 
 def stamp(target: Dataset, when: datetime) -> None:

@@ -8,12 +8,12 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import Comprehensive3DSRStorage
 
 from pacs_ai.header import items, number, numbers, text
 
-from .equipment import sign, stamp
-from .facts import MANUFACTURER, Author, ReadImage
+from .equipment import new_instance, sign, stamp
+from .facts import MANUFACTURER, Author, ReadImage, date_and_time
 from .source import patient_and_study, patient_orientation, take_over
 from .uids import derive_uid
 
@@ -50,36 +50,54 @@ def build_report(images: Sequence[tuple[ReadImage, Dataset]], author: Author, re
         when.isoformat(),
         *(part for image, capture in images for part in (text(image.header, "SOPInstanceUID"), capture.SOPInstanceUID)),
     )
-    report = sr.Comprehensive3DSR(
-        evidence=[evidence for image, capture in images for evidence in (_bare(image.header), _bare(capture))],
-        content=_content(images, author, key),
-        series_instance_uid=derive_uid("report-series", study, *author.key),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=derive_uid("report", *key),
-        instance_number=revision,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=True,
-        is_verified=False,
-        series_description="AI pneumonia report (not for diagnosis)",
-        content_date=when.date(),
-        content_time=when.time().replace(microsecond=0),
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )
+    report = new_instance(Comprehensive3DSRStorage, derive_uid("report", *key))
     take_over(patient_and_study(first), report)
+    _series(report, study, author)
+    _document(report, revision, when)
+    report.CurrentRequestedProcedureEvidenceSequence = [_evidence(study, images)]
+    for element in _content(images, author, key)[0]:
+        report.add(element)
     stamp(report, when)
     sign(report, author, when)
     return report
 
 
-def _bare(source: Dataset) -> Dataset:
-    """What highdicom needs to refer to an instance; its patient is taken over from the source itself later."""
-    bare = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        setattr(bare, keyword, text(source, keyword))
-    bare.PatientID = bare.PatientName = bare.AccessionNumber = bare.StudyID = ""
-    bare.PatientBirthDate = bare.PatientSex = bare.StudyDate = bare.StudyTime = None
-    return bare
+def _series(report: Dataset, study: str, author: Author) -> None:
+    """SR Document Series module (PS3.3 C.17.1)."""
+    report.Modality = "SR"
+    report.SeriesInstanceUID = derive_uid("report-series", study, *author.key)
+    report.SeriesNumber = SERIES_NUMBER
+    report.SeriesDescription = "AI pneumonia report (not for diagnosis)"
+    report.ReferencedPerformedProcedureStepSequence = []
+
+
+def _document(report: Dataset, revision: int, when: datetime) -> None:
+    """SR Document General module (PS3.3 C.17.2): complete and final, and verified by nobody."""
+    report.InstanceNumber = revision
+    report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "FINAL"
+    report.ContentDate, report.ContentTime = date_and_time(when)
+    report.PerformedProcedureCodeSequence = []
+
+
+def _evidence(study: str, images: Sequence[tuple[ReadImage, Dataset]]) -> Dataset:
+    """Every instance that the content refers to, by series (PS3.3 C.17.2.1)."""
+    series: dict[str, list[Dataset]] = {}
+    for instance in (part for image, capture in images for part in (image.header, capture)):
+        item = Dataset()
+        item.ReferencedSOPClassUID = text(instance, "SOPClassUID")
+        item.ReferencedSOPInstanceUID = text(instance, "SOPInstanceUID")
+        series.setdefault(text(instance, "SeriesInstanceUID"), []).append(item)
+    evidence = Dataset()
+    evidence.ReferencedSeriesSequence = [_referenced_series(uid, found) for uid, found in series.items()]
+    evidence.StudyInstanceUID = study
+    return evidence
+
+
+def _referenced_series(series_instance_uid: str, found: list[Dataset]) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPSequence = found
+    item.SeriesInstanceUID = series_instance_uid
+    return item
 
 
 def _content(images: Sequence[tuple[ReadImage, Dataset]], author: Author, key: tuple[str, ...]) -> sr.MeasurementReport:

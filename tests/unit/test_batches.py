@@ -68,7 +68,7 @@ def test_readings_come_in_the_order_of_the_images(busy: Busy) -> None:
     busy.may_go_on.set()
     expected = [round(number / 20, 3) for number in range(20)]
 
-    readings = BatchingClassifier(busy, largest_batch=8).read([image(number) for number in expected])
+    readings = BatchingClassifier(busy, sizes=(1, 2, 4, 8)).read([image(number) for number in expected])
 
     assert probabilities(readings) == expected
     assert max(busy.batches) <= 8
@@ -89,7 +89,7 @@ def test_what_the_network_is_goes_through_unchanged(busy: Busy) -> None:
 
 
 def test_images_of_threads_that_wait_go_in_one_batch(busy: Busy, pool: ThreadPoolExecutor) -> None:
-    batching = BatchingClassifier(busy, largest_batch=8)
+    batching = BatchingClassifier(busy, sizes=(1, 2, 4, 8))
     first = pool.submit(batching.read, [image(0.1)])
     assert busy.begun.wait(SECONDS)
     studies = [Announced([image(0.2), image(0.3)]), Announced([image(0.4)]), Announced([image(0.5)])]
@@ -104,7 +104,7 @@ def test_images_of_threads_that_wait_go_in_one_batch(busy: Busy, pool: ThreadPoo
 
 
 def test_a_batch_is_never_larger_than_allowed(busy: Busy, pool: ThreadPoolExecutor) -> None:
-    batching = BatchingClassifier(busy, largest_batch=2)
+    batching = BatchingClassifier(busy, sizes=(1, 2))
     pool.submit(batching.read, [image(0.1)])
     assert busy.begun.wait(SECONDS)
     study = Announced([image(0.2)] * 5)
@@ -119,7 +119,7 @@ def test_a_batch_is_never_larger_than_allowed(busy: Busy, pool: ThreadPoolExecut
 
 def test_an_image_alone_is_read_without_waiting_for_company(busy: Busy, pool: ThreadPoolExecutor) -> None:
     busy.may_go_on.set()
-    batching = BatchingClassifier(busy, largest_batch=8)
+    batching = BatchingClassifier(busy, sizes=(1, 2, 4, 8))
 
     readings = [pool.submit(batching.read, [image(0.1)]).result(SECONDS) for _ in range(3)]
 
