@@ -22,4 +22,5 @@ def set_up_logging(*, verbose: bool = False) -> None:
     for noisy in ("pydicom", "highdicom"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     logging.getLogger("pynetdicom").setLevel(logging.ERROR)
+    logging.getLogger("pynetdicom.transport").setLevel(logging.CRITICAL)  # we say ourselves who was not reached
     warnings.filterwarnings("ignore", module="pydicom|highdicom")

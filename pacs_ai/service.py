@@ -170,8 +170,10 @@ class Service:
             nodes=[node.name for node in self._settings.nodes],
             at_once=self._settings.ingest.readers,
         )
-        self._repeat(lambda: readers.begin_one(now))
-        readers.finish()
+        try:
+            self._repeat(lambda: readers.begin_one(now))
+        finally:
+            readers.finish()
 
     def _repeat(self, step: Callable[[], bool]) -> None:
         """The step is taken until the service stops; after one that found nothing to do there is a pause."""

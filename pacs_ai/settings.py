@@ -1,6 +1,7 @@
 """Every setting, from TOML and environment; frozen, with unknown keys refused."""
 
 import difflib
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
@@ -19,6 +20,8 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from pydantic_settings import SettingsError as UnreadableSource
 
 from .errors import SettingsError
+
+_PREFIX = "PACS_AI_"
 
 
 def _ae_title(value: str) -> str:
@@ -155,7 +158,7 @@ class HttpSettings(_Section):
 class Settings(BaseSettings):
     """The effective settings: environment before file before default."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="PACS_AI_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=_PREFIX, env_nested_delimiter="__")
 
     data: Path = Path("pacs-ai-data")
     dicom: DicomSettings = DicomSettings()
@@ -194,6 +197,7 @@ class Settings(BaseSettings):
 
 def load_settings(path: Path | None) -> Settings:
     """The settings of a file and the environment; SettingsError with one line for each problem."""
+    _check_environment()
     try:
         return Settings(**_read_toml(path))
     except ValidationError as error:
@@ -202,6 +206,16 @@ def load_settings(path: Path | None) -> Settings:
     except UnreadableSource as error:
         message = f"environment: {error}; lists such as PACS_AI_NODES are written as JSON"
         raise SettingsError(message) from error
+
+
+def _check_environment() -> None:
+    """A misspelt section in the environment would otherwise be ignored in silence."""
+    for name in os.environ:
+        section = name.removeprefix(_PREFIX).split("__")[0].lower()
+        if name.startswith(_PREFIX) and section not in Settings.model_fields:
+            problem = _problem((section,), "extra_forbidden", "")
+            message = f"environment variable {name}: {problem}"
+            raise SettingsError(message)
 
 
 def _read_toml(path: Path | None) -> dict[str, Any]:

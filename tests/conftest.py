@@ -14,7 +14,7 @@ from pacs_ai.imaging import decoders
 
 from .fakes import Clock, TinyClassifier
 
-POSTGRESQL = os.environ.get("PACS_AI_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432")
+POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pacs_ai.dimse.sender import Parcel
     from pacs_ai.folder import FolderLine
 
+ConnectOption = Annotated[float, typer.Option("-to", "--timeout", help="Seconds to connect.", min=0.1)]
+AssociateOption = Annotated[float, typer.Option("-ta", "--acse-timeout", help="Seconds to associate.", min=0.1)]
+AnswerOption = Annotated[float, typer.Option("-td", "--dimse-timeout", help="Seconds for an answer.", min=0.1)]
 CallingOption = Annotated[str, typer.Option("-aet", "--aetitle", help="Our AE title.")]
 CalledOption = Annotated[str, typer.Option("-aec", "--call", help="The peer's AE title.")]
 _ANY_SIZE = 1 << 40
@@ -69,21 +72,26 @@ def _print_lines(lines: list["FolderLine"]) -> None:
     )
 
 
-def send(
+def send(  # noqa: PLR0913 - one parameter for each option
     host: str,
     port: int,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
     aet: CallingOption = "PACS_AI_SCU",
     aec: CalledOption = "ANY-SCP",
+    to: ConnectOption = 5,
+    ta: AssociateOption = 5,
+    td: AnswerOption = 300,
+    config: ConfigOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Send files or folders by C-STORE; one line for each instance that was not accepted."""
+    from pacs_ai.dimse.contexts import TimeLimits  # noqa: PLC0415
     from pacs_ai.dimse.sender import Sender  # noqa: PLC0415
 
-    settings_of(None, verbose=verbose)
+    settings_of(config, verbose=verbose)
     node = Node(name="peer", ae_title=aec, host=host, port=port)
     parcels = [_parcel(path) for path in _files(paths)]
-    outcomes = Sender(aet).send(node, parcels)
+    outcomes = Sender(aet, limits=TimeLimits(connect=to, associate=ta, answer=td)).send(node, parcels)
     is_quiet = not sys.stderr.isatty()
     refused = [
         outcome
@@ -97,12 +105,24 @@ def send(
         raise typer.Exit(1)
 
 
-def echo(host: str, port: int, aet: CallingOption = "PACS_AI_SCU", aec: CalledOption = "ANY-SCP") -> None:
+def echo(  # noqa: PLR0913 - one parameter for each option
+    host: str,
+    port: int,
+    aet: CallingOption = "PACS_AI_SCU",
+    aec: CalledOption = "ANY-SCP",
+    to: ConnectOption = 5,
+    ta: AssociateOption = 5,
+    td: AnswerOption = 300,
+    config: ConfigOption = None,
+) -> None:
     """Ask a peer with C-ECHO whether it is there."""
+    from pacs_ai.dimse.contexts import TimeLimits  # noqa: PLC0415
     from pacs_ai.dimse.sender import Sender  # noqa: PLC0415
 
-    settings_of(None)
-    status = Sender(aet).echo(Node(name="peer", ae_title=aec, host=host, port=port))
+    settings_of(config)
+    status = Sender(aet, limits=TimeLimits(connect=to, associate=ta, answer=td)).echo(
+        Node(name="peer", ae_title=aec, host=host, port=port)
+    )
     typer.echo(f"{aec}@{host}:{port} answered {status}")
     if status != "0x0000":
         raise typer.Exit(1)

@@ -41,7 +41,7 @@ def serve(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
         service.stop()
 
 
-def demo(
+def demo(  # noqa: PLR0913 - one parameter for each option
     once: Annotated[bool, typer.Option("--once", help="End after the table, also on a terminal.")] = False,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder for instances and database; a new temporary one by default.")
@@ -50,6 +50,7 @@ def demo(
     http_port: Annotated[
         int, typer.Option("--http-port", help="For the web pages of a later version.", hidden=True)
     ] = 0,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -57,7 +58,7 @@ def demo(
     from pacs_ai.demonstration import Demonstration  # noqa: PLC0415
 
     del http_port
-    settings = settings_of(None, verbose=verbose)
+    settings = settings_of(config, verbose=verbose)
     stays = not once and sys.stdout.isatty()
     with Demonstration(settings, data=data, port=port) as demonstration:
         lines = demonstration.run()

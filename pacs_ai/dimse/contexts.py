@@ -1,5 +1,7 @@
 """What is accepted in an association: SOP classes and transfer syntaxes (PS3.4 B, PS3.5 10)."""
 
+from dataclasses import dataclass
+
 from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
@@ -44,15 +46,24 @@ def storage_contexts() -> dict[str, list[str]]:
     return contexts
 
 
-def new_ae(ae_title: str) -> AE:
-    """An application entity with our time limits: 5 s to connect and associate, 300 s for an answer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimits:
+    """Seconds to connect, to associate, and for an answer or a sign of life."""
+
+    connect: float = 5
+    associate: float = 5
+    answer: float = 300
+
+
+def new_ae(ae_title: str, limits: TimeLimits | None = None) -> AE:
+    """An application entity with these time limits, or ours."""
+    limits = limits or TimeLimits()
     # The standard handlers format every command and identifier: slow, and they print patients.
     _config.LOG_HANDLER_LEVEL = "none"
     ae = AE(ae_title=ae_title)
-    ae.connection_timeout = 5
-    ae.acse_timeout = 5
-    ae.dimse_timeout = 300
-    ae.network_timeout = 300
+    ae.connection_timeout = limits.connect
+    ae.acse_timeout = limits.associate
+    ae.dimse_timeout = ae.network_timeout = limits.answer
     return ae
 
 

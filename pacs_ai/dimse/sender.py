@@ -15,7 +15,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pacs_ai.errors import PeerUnreachable
 from pacs_ai.settings import Node
 
-from .contexts import VERIFICATION, new_ae
+from .contexts import VERIFICATION, TimeLimits, new_ae
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,9 @@ class SendOutcome:
 class Sender:
     """Our side as SCU."""
 
-    def __init__(self, ae_title: str, *, max_pdu: int = 65536) -> None:
+    def __init__(self, ae_title: str, *, max_pdu: int = 65536, limits: TimeLimits | None = None) -> None:
         self._ae_title = ae_title
+        self._limits = limits
         self._max_pdu = max_pdu
 
     def send(self, node: Node, parcels: Sequence[Parcel]) -> Iterator[SendOutcome]:
@@ -68,7 +69,7 @@ class Sender:
     def _association(self, node: Node, contexts: list[PresentationContext]) -> Iterator[Association]:
         # Sends the bytes of the file instead of a data set decoded and encoded anew.
         _config.STORE_SEND_CHUNKED_DATASET = True
-        ae: AE = new_ae(self._ae_title)
+        ae: AE = new_ae(self._ae_title, self._limits)
         ae.maximum_pdu_size = self._max_pdu
         association = ae.associate(
             node.host, node.port, contexts=contexts, ae_title=node.ae_title, max_pdu=self._max_pdu

@@ -64,10 +64,16 @@ class BatchingClassifier:
 
     def _answer(self, batch: list[_Waiting]) -> None:
         answer = self._network.submit(self._classifier.read, [item for item, _ in batch])
-        error = answer.exception()
+        error = answer.exception() or _miscount(answer.result(), batch)
         if error is not None:
             for _, future in batch:
                 future.set_exception(error)
             return
         for (_, future), reading in zip(batch, answer.result(), strict=True):
             future.set_result(reading)
+
+
+def _miscount(readings: list[Reading], batch: list[_Waiting]) -> ValueError | None:
+    if len(readings) == len(batch):
+        return None
+    return ValueError(f"the network gave {len(readings)} readings of {len(batch)} images")
