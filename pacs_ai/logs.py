@@ -4,14 +4,14 @@ import logging
 import sys
 import warnings
 
-from rich.console import Console
-from rich.logging import RichHandler
-
 
 def set_up_logging(*, verbose: bool = False) -> None:
     """Our own log goes to stderr, in colour on a terminal; foreign libraries only speak up when something is wrong."""
     handler: logging.Handler
     if sys.stderr.isatty():
+        from rich.console import Console  # noqa: PLC0415 - scripts do not wait for it
+        from rich.logging import RichHandler  # noqa: PLC0415
+
         handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
     else:
         handler = logging.StreamHandler(sys.stderr)

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=120)
 _POLL_SECONDS = 0.1
+_RECEIVING_PAUSE = timedelta(seconds=0.4)
+_PATIENCE = timedelta(seconds=10)
 _NETWORK_NICE = 10
 _PAUSE_AFTER_TROUBLE = 5.0
 
@@ -165,7 +167,11 @@ class Service:
             self.stores.ledger,
             self.stores.instances,
             terms=ClaimTerms(
-                owner=self._owner, stable_after=timedelta(seconds=self._settings.ingest.stable_after), lease=LEASE
+                owner=self._owner,
+                stable_after=timedelta(seconds=self._settings.ingest.stable_after),
+                lease=LEASE,
+                receiving_pause=_RECEIVING_PAUSE,
+                patience=_PATIENCE,
             ),
             nodes=[node.name for node in self._settings.nodes],
             at_once=self._settings.ingest.readers,

@@ -89,7 +89,7 @@ class IngestSettings(_Section):
     disk_reserve_gb: Annotated[float, Field(ge=0)] = 5.0
     max_megapixels: Annotated[int, Field(ge=1)] = 100
     max_instance_mb: Annotated[int, Field(ge=1)] = 256
-    readers: Annotated[int, Field(ge=1, le=64)] = 16
+    readers: Annotated[int, Field(ge=1, le=64)] = 10
 
 
 class ModelSettings(_Section):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import track
 
 from pacs_ai.errors import NotDicom, NotFound
 from pacs_ai.inference.card import read_card
@@ -85,6 +84,8 @@ def send(  # noqa: PLR0913 - one parameter for each option
     verbose: VerboseOption = False,
 ) -> None:
     """Send files or folders by C-STORE; one line for each instance that was not accepted."""
+    from rich.progress import track  # noqa: PLC0415
+
     from pacs_ai.dimse.contexts import TimeLimits  # noqa: PLC0415
     from pacs_ai.dimse.sender import Sender  # noqa: PLC0415
 

@@ -4,9 +4,6 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console
-from rich.table import Table
-
 _STYLES = {
     "positive": "bold red",
     "STAT": "bold red",
@@ -33,6 +30,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         for row in rows:
             sys.stdout.write("\t".join(_plain(cell) for cell in row) + "\n")
         return
+    from rich.console import Console  # noqa: PLC0415 - scripts do not wait for it
+    from rich.table import Table  # noqa: PLC0415
+
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*(_styled(_plain(cell)) for cell in row))

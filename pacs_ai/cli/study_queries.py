@@ -10,9 +10,6 @@ import typer
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.records import Delivery, DeliveryState, StudyRecord
 from pacs_ai_storage.views import StudyView, list_deliveries, show_study, unread_studies
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from pacs_ai.errors import NotFound
 from pacs_ai.findings import PriorityLevel
@@ -66,6 +63,10 @@ def worklist(
 
 
 def _watch(entries: Callable[[], list[WorklistEntry]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - scripts do not wait for it
+    from rich.live import Live  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
     def table() -> Table:
         shown = Table(*_COLUMNS, title=f"Reading order at {now().astimezone():%H:%M:%S}", title_justify="left")
         for entry in entries():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, insert, or_, select, update
 
 from . import audit
 from .database import Database
@@ -36,6 +36,9 @@ class ClaimTerms:
     owner: str
     stable_after: timedelta
     lease: timedelta
+    # While instances come in faster than this, a stable study waits, but not longer than `patience`.
+    receiving_pause: timedelta = timedelta(0)
+    patience: timedelta = timedelta(0)
 
 
 class Ledger:
@@ -300,7 +303,16 @@ class Ledger:
 
 
 def _claimable(connection: Connection, now: datetime, terms: ClaimTerms) -> AnyRow | None:
-    is_stable = and_(studies.c.state == StudyState.RECEIVING, studies.c.touched_at <= now - terms.stable_after)
+    stable_since = now - terms.stable_after
+    arriving = studies.alias("arriving")
+    is_receiving = exists().where(
+        arriving.c.state == StudyState.RECEIVING, arriving.c.touched_at > now - terms.receiving_pause
+    )
+    is_stable = and_(
+        studies.c.state == StudyState.RECEIVING,
+        studies.c.touched_at <= stable_since,
+        or_(~is_receiving, studies.c.touched_at <= stable_since - terms.patience),
+    )
     is_abandoned = and_(studies.c.state == StudyState.PROCESSING, studies.c.lease_until < now)
     statement = select(studies).where(or_(is_stable, is_abandoned)).order_by(studies.c.touched_at).limit(1)
     return connection.execute(statement.with_for_update(skip_locked=True)).one_or_none()
