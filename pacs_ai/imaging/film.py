@@ -52,6 +52,7 @@ def open_film(path: Path, *, input_size: int) -> Film:
     """The pixels of an instance that the gate let pass; raises UndecodablePixels."""
     image = _read(path, stop_before_pixels=False)
     stored = decode(image)
+    del image.PixelData  # ten readers at once would hold each film twice
     transform = grey_transform(image, stored)
     return Film(
         model_input=to_model_input(transform, stored, input_size),
