@@ -306,7 +306,9 @@ def _claimable(connection: Connection, now: datetime, terms: ClaimTerms) -> AnyR
     stable_since = now - terms.stable_after
     arriving = studies.alias("arriving")
     is_receiving = exists().where(
-        arriving.c.state == StudyState.RECEIVING, arriving.c.touched_at > now - terms.receiving_pause
+        arriving.c.state == StudyState.RECEIVING,
+        arriving.c.touched_at > now - terms.receiving_pause,
+        arriving.c.touched_at <= now,  # a postponed study lies ahead
     )
     is_stable = and_(
         studies.c.state == StudyState.RECEIVING,

@@ -167,3 +167,28 @@ def test_a_restart_of_the_service_does_not_count_as_an_attempt(ledger: Ledger, d
     assert claim(ledger).attempts == 1
 
     assert seen(database).study.state is StudyState.PROCESSING
+
+
+def test_while_instances_come_in_a_stable_study_waits(ledger: Ledger) -> None:
+    terms = replace(TERMS, receiving_pause=timedelta(seconds=1), patience=timedelta(seconds=10))
+    ledger.record(arrived())
+    ledger.record(arrived(study=f"{STUDY}.7", at=STABLE))
+
+    while_receiving = ledger.claim_stable(STABLE, terms)
+    after_a_pause = ledger.claim_stable(STABLE + timedelta(seconds=1), terms)
+
+    assert while_receiving is None
+    assert after_a_pause is not None
+    assert after_a_pause.study_instance_uid == STUDY
+
+
+def test_a_stable_study_does_not_wait_beyond_patience_for_a_pause(ledger: Ledger) -> None:
+    terms = replace(TERMS, receiving_pause=timedelta(seconds=1), patience=timedelta(seconds=10))
+    later = STABLE + timedelta(seconds=10)
+    ledger.record(arrived())
+    ledger.record(arrived(study=f"{STUDY}.7", at=later))
+
+    claimed = ledger.claim_stable(later, terms)
+
+    assert claimed is not None
+    assert claimed.study_instance_uid == STUDY
