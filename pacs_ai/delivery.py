@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import Delivery
+from pydicom.uid import UID
 
 from .dimse.sender import Parcel, SendOutcome
+from .results.capture import uncompressed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +46,14 @@ def by_study(due: Sequence[Delivery], shares: int) -> list[list[Delivery]]:
 
 def parcel_of(delivery: Delivery, store: InstanceStore) -> Parcel:
     """The kept file of a delivery, as the sender takes it."""
+    path = store.locate(delivery.object.file)
+    is_compressed = UID(delivery.object.transfer_syntax_uid).is_encapsulated
     return Parcel(
-        path=store.locate(delivery.object.file),
+        path=path,
         sop_class_uid=delivery.object.sop_class_uid,
         sop_instance_uid=delivery.object.sop_instance_uid,
         transfer_syntax_uid=delivery.object.transfer_syntax_uid,
+        uncompressed=partial(uncompressed, path) if is_compressed else None,
     )
 
 

@@ -30,7 +30,8 @@ PARSE_ERRORS = (
     zlib.error,
 )
 _AGE = re.compile(r"(\d{3})([DWMY])")
-_DAYS = {"D": 1, "W": 7, "M": 365.25 / 12, "Y": 365.25}
+# A child of 365 days is one year old; a year of 365.25 would make it younger.
+_DAYS = {"D": 1, "W": 7, "M": 365 / 12, "Y": 365}
 
 
 @contextmanager

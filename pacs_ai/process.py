@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -28,7 +29,7 @@ from .worklist import PriorityPolicy, StudyOutcome, prioritise, summarise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """All that reading takes; built once."""
+    """All that reading takes; built once. `opening` is held while the pixels of a film are whole in memory."""
 
     classifier: Classifier
     author: Author
@@ -36,6 +37,7 @@ class Reader:
     priority: PriorityPolicy
     heat_map: HeatMapPolicy
     max_bytes: int
+    opening: AbstractContextManager[object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,10 @@ def _open(file: InstanceFile, reader: Reader) -> tuple[Dataset, Film] | Refusal:
     try:
         header = read_header(file.path, max_bytes=reader.max_bytes)
         refusal = examine(header, reader.gate)
-        return refusal or (header, open_film(file.path, input_size=reader.classifier.input_size))
+        if refusal is not None:
+            return refusal
+        with reader.opening:
+            return header, open_film(file.path, input_size=reader.classifier.input_size)
     except NotDicom as error:
         return Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error))
     except UndecodablePixels as error:

@@ -17,7 +17,7 @@ from .delivery import RetryPolicy
 from .dimse.listener import Listener, listen
 from .dimse.sender import Sender
 from .findings import Classifier
-from .imaging import decoders
+from .imaging import decoders, geometry
 from .imaging.gate import GatePolicy
 from .inference.card import ModelCard, read_card, verify
 from .policies import priority_policy
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=120)
 _POLL_SECONDS = 0.1
 _RECEIVING_PAUSE = timedelta(seconds=0.4)
-_PATIENCE = timedelta(seconds=10)
+_PATIENCE = timedelta(seconds=2)
 _NETWORK_NICE = 10
 _PAUSE_AFTER_TROUBLE = 5.0
 
@@ -49,6 +49,7 @@ def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
 def build_reader(settings: Settings, card: ModelCard, classifier: Classifier) -> Reader:
     """Everything that reading takes, from settings and card."""
     decoders.register()
+    geometry.use_one_thread()
     return Reader(
         classifier=classifier,
         author=Author(
@@ -65,6 +66,8 @@ def build_reader(settings: Settings, card: ModelCard, classifier: Classifier) ->
         priority=priority_policy(settings),
         heat_map=settings.results.heat_map,
         max_bytes=settings.ingest.max_instance_mb << 20,
+        # More at once than there are cores would be no faster and hold a whole film each.
+        opening=threading.BoundedSemaphore(os.cpu_count() or 1),
     )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pacs_ai.allocator import share_pools
+
 from .options import ConfigOption, JsonOption, VerboseOption, settings_of
 from .output import percent, print_json, print_table
 
@@ -26,6 +28,7 @@ def serve(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
     """Receive, read and deliver until SIGTERM or Ctrl-C; what has begun is finished first."""
     from pacs_ai.service import Service  # noqa: PLC0415
 
+    share_pools()
     service = Service(settings_of(config, verbose=verbose))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.ask_to_stop())

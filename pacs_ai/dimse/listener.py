@@ -25,6 +25,7 @@ from pacs_ai.header import PARSE_ERRORS, quietly, text
 from pacs_ai.settings import DicomSettings
 
 from .contexts import accept_everything_stored, new_ae
+from .transport import read_in_large_pieces
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ def listen(
         (evt.EVT_C_STORE, on_c_store),
         (evt.EVT_C_ECHO, lambda _event: 0x0000),
         (evt.EVT_REJECTED, _on_rejected),
+        (evt.EVT_CONN_OPEN, read_in_large_pieces),
     ]
     address = (settings.host, settings.port if port is None else port)
     server = cast("ThreadedAssociationServer", ae.start_server(address, block=False, evt_handlers=handlers))

@@ -2,12 +2,13 @@
 
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom.uid import UID
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
@@ -25,12 +26,16 @@ _WARNINGS = range(0xB000, 0xC000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
-    """A Part 10 file to send, with what its presentation context needs."""
+    """A Part 10 file to send, with what its presentation context needs.
+
+    `uncompressed` gives the same instance in Explicit VR Little Endian, for a node that takes nothing else.
+    """
 
     path: Path
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
+    uncompressed: Callable[[], Dataset] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +110,26 @@ def _address(node: Node) -> str:
 
 
 def _contexts(parcels: Sequence[Parcel]) -> list[PresentationContext]:
-    wanted = sorted({(parcel.sop_class_uid, parcel.transfer_syntax_uid) for parcel in parcels})
+    wanted = sorted({(parcel.sop_class_uid, syntax) for parcel in parcels for syntax in _syntaxes(parcel)})
     return [build_context(UID(sop_class), UID(syntax)) for sop_class, syntax in wanted[:_MAX_CONTEXTS]]
+
+
+def _syntaxes(parcel: Parcel) -> tuple[str, ...]:
+    """In which the parcel can be sent, the one that it is kept in first."""
+    if parcel.uncompressed is None:
+        return (parcel.transfer_syntax_uid,)
+    return (parcel.transfer_syntax_uid, str(ExplicitVRLittleEndian))
 
 
 def _store(association: Association, parcel: Parcel, number: int) -> SendOutcome:
     if not association.is_established:
         return SendOutcome(parcel=parcel, is_accepted=False, detail="the association ended before this instance")
-    if not _is_accepted(association, parcel):
+    accepted = [syntax for syntax in _syntaxes(parcel) if _is_accepted(association, parcel, syntax)]
+    if not accepted:
         detail = f"SOP class {parcel.sop_class_uid} in transfer syntax {parcel.transfer_syntax_uid} was not accepted"
         return SendOutcome(parcel=parcel, is_accepted=False, detail=detail)
     try:
-        status = association.send_c_store(parcel.path, msg_id=number % 65535 + 1)
+        status = association.send_c_store(_content(parcel, accepted[0]), msg_id=number % 65535 + 1)
     except (OSError, RuntimeError, ValueError, AttributeError) as error:
         return SendOutcome(parcel=parcel, is_accepted=False, detail=f"not sent: {type(error).__name__}")
     if "Status" not in status:
@@ -131,8 +144,15 @@ def _store(association: Association, parcel: Parcel, number: int) -> SendOutcome
     )
 
 
-def _is_accepted(association: Association, parcel: Parcel) -> bool:
+def _content(parcel: Parcel, syntax: str) -> Path | Dataset:
+    if syntax == parcel.transfer_syntax_uid:
+        return parcel.path
+    assert parcel.uncompressed is not None
+    return parcel.uncompressed()
+
+
+def _is_accepted(association: Association, parcel: Parcel, syntax: str) -> bool:
     return any(
-        context.abstract_syntax == parcel.sop_class_uid and context.transfer_syntax[0] == parcel.transfer_syntax_uid
+        context.abstract_syntax == parcel.sop_class_uid and context.transfer_syntax[0] == syntax
         for context in association.accepted_contexts
     )

@@ -1,12 +1,15 @@
 """The RGB Secondary Capture that people look at (PS3.3 A.8.1): the film, where the network looked, and what it said."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
 from pacs_ai.header import number, numbers, text, texts
 
@@ -21,15 +24,16 @@ SERIES_NUMBER = 9002
 
 
 def build_capture(image: ReadImage, author: Author, policy: HeatMapPolicy, when: datetime) -> Dataset:
-    """One capture of one read image, in Explicit VR Little Endian; the same arguments give the same bytes."""
+    """One capture of one read image, in JPEG Baseline; the same arguments give the same bytes."""
     draws_map = policy == "always" or (policy == "positive" and image.reading.classification.is_positive)
     key = (text(image.header, "SOPInstanceUID"), *author.key, policy, when.isoformat())
     capture = new_instance(SecondaryCaptureImageStorage, derive_uid("capture", *key))
     take_over(patient_and_study(image.header), capture)
     _series(capture, image.header, author, when)
     _image(capture, image, when, draws_map=draws_map)
-    _pixels(capture, _drawn(image, author, draws_map=draws_map))
+    ratio = _pixels(capture, _drawn(image, author, draws_map=draws_map))
     _derivation(capture, image.header, draws_map=draws_map)
+    _lossy(capture, image.header, ratio)
     sign(capture, author, when)
     return capture
 
@@ -89,17 +93,31 @@ def _image(capture: Dataset, image: ReadImage, when: datetime, *, draws_map: boo
         capture.PixelSpacing = scaled
 
 
-def _pixels(capture: Dataset, rgb: NDArray[np.uint8]) -> None:
+def _pixels(capture: Dataset, rgb: NDArray[np.uint8]) -> float:
+    """The pixels are in the capture (PS3.5 8.2.1); returns how many times smaller than they were."""
+    frame = drawing.to_jpeg(rgb)
+    capture.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     capture.SamplesPerPixel = 3
-    capture.PhotometricInterpretation = "RGB"
+    capture.PhotometricInterpretation = "YBR_FULL_422"
     capture.PlanarConfiguration = 0
     capture.Rows, capture.Columns = rgb.shape[:2]
     capture.BitsAllocated = capture.BitsStored = 8
     capture.HighBit = 7
     capture.PixelRepresentation = 0
-    content = rgb.tobytes()
-    capture.PixelData = content + b"\0" * (len(content) % 2)
+    capture.PixelData = encapsulate([frame])
     capture["PixelData"].VR = "OB"
+    capture["PixelData"].is_undefined_length = True
+    return rgb.nbytes / len(frame)
+
+
+def uncompressed(path: Path) -> Dataset:
+    """The capture of a kept file in Explicit VR Little Endian, RGB, for a node that takes no JPEG.
+
+    It is the same instance: what JPEG took away is gone, and the lossy attributes still say so (PS3.3 C.7.6.1.1.5).
+    """
+    capture = dcmread(path)
+    capture.decompress(as_rgb=True, generate_instance_uid=False, decoding_plugin="pillow")
+    return capture
 
 
 def _derivation(capture: Dataset, source: Dataset, *, draws_map: bool) -> None:
@@ -113,11 +131,12 @@ def _derivation(capture: Dataset, source: Dataset, *, draws_map: bool) -> None:
     item.SpatialLocationsPreserved = "YES"
     item.PurposeOfReferenceCodeSequence = [code_item("121322", "DCM", "Source image for image processing operation")]
     capture.SourceImageSequence = [item]
-    # Once lossy, always lossy (PS3.3 C.7.6.1.1.5).
-    capture.LossyImageCompression = "01" if is_lossy(source) else "00"
-    if is_lossy(source):
-        ratios, methods = numbers(source, "LossyImageCompressionRatio"), texts(source, "LossyImageCompressionMethod")
-        if ratios:
-            capture.LossyImageCompressionRatio = ratios
-        if methods and all(methods):
-            capture.LossyImageCompressionMethod = methods
+
+
+def _lossy(capture: Dataset, source: Dataset, ratio: float) -> None:
+    """Lossy as it was written here, after whatever was lost before (PS3.3 C.7.6.1.1.5)."""
+    ratios, methods = numbers(source, "LossyImageCompressionRatio"), texts(source, "LossyImageCompressionMethod")
+    was_lossy = is_lossy(source) and len(ratios) == len(methods) and all(methods)
+    capture.LossyImageCompression = "01"
+    capture.LossyImageCompressionRatio = [*(ratios if was_lossy else []), float(f"{ratio:.2f}")]
+    capture.LossyImageCompressionMethod = [*(methods if was_lossy else []), "ISO_10918_1"]

@@ -13,6 +13,7 @@ Rgb = NDArray[np.uint8]
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _STRONGEST_ALPHA = 0.5
 _SCALE_WIDTH = 56
+_JPEG_QUALITY = 90
 
 
 def with_heat_map(grey: NDArray[np.uint8], heat_map: HeatMap) -> Rgb:
@@ -52,6 +53,19 @@ def with_caption(image: Rgb, lines: Sequence[str], *, min_columns: int = 640) ->
     page[: image.shape[0], : image.shape[1]] = image
     page[image.shape[0] :] = band
     return page
+
+
+def to_jpeg(image: Rgb) -> bytes:
+    """A baseline JPEG in YCbCr whose colour has half the columns, the subsampling that YBR_FULL_422 promises."""
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        _JPEG_QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    ]
+    written, frame = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    assert written
+    return frame.tobytes()
 
 
 def _fitted(line: str, size: float, columns: int) -> float:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 from highdicom import sr
+from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage
 
 from pacs_ai.header import items, number, numbers, text
@@ -19,20 +20,32 @@ from .uids import derive_uid
 
 SERIES_NUMBER = 9001
 
-PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
-PRESENT = Code("52101004", "SCT", "Present")
-ABSENT = Code("272519000", "SCT", "Absent")
-CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
-PERCENT = Code("%", "UCUM", "Percent")
-LUNG = Code("39607008", "SCT", "Lung")
-CHEST_RADIOGRAPH = Code("399208008", "SCT", "Plain chest X-ray")
-SOURCE = Code("260753009", "SCT", "Source")
-VISUAL_EXPLANATION = Code("130401", "DCM", "Visual explanation")
-ENGLISH = Code("en-US", "RFC5646", "English (United States)")
-PIXELS = Code("{pixels}", "UCUM", "Pixels")
-MILLIMETRE = Code("mm", "UCUM", "millimeter")
+PNEUMONIA = CodedConcept("233604007", "SCT", "Pneumonia")
+PRESENT = CodedConcept("52101004", "SCT", "Present")
+ABSENT = CodedConcept("272519000", "SCT", "Absent")
+CERTAINTY = CodedConcept("111012", "DCM", "Certainty of Finding")
+PERCENT = CodedConcept("%", "UCUM", "Percent")
+LUNG = CodedConcept("39607008", "SCT", "Lung")
+CHEST_RADIOGRAPH = CodedConcept("399208008", "SCT", "Plain chest X-ray")
+SOURCE = CodedConcept("260753009", "SCT", "Source")
+VISUAL_EXPLANATION = CodedConcept("130401", "DCM", "Visual explanation")
+ENGLISH = CodedConcept("en-US", "RFC5646", "English (United States)")
+PIXELS = CodedConcept("{pixels}", "UCUM", "Pixels")
+MILLIMETRE = CodedConcept("mm", "UCUM", "millimeter")
+MODALITY = CodedConcept("121139", "DCM", "Modality")
+ROWS = CodedConcept("110910", "DCM", "Pixel Data Rows")
+COLUMNS = CodedConcept("110911", "DCM", "Pixel Data Columns")
+ORIENTATION_ROW = CodedConcept("111044", "DCM", "Patient Orientation Row")
+ORIENTATION_COLUMN = CodedConcept("111043", "DCM", "Patient Orientation Column")
+HORIZONTAL_SPACING = CodedConcept("111026", "DCM", "Horizontal Pixel Spacing")
+VERTICAL_SPACING = CodedConcept("111066", "DCM", "Vertical Pixel Spacing")
+IMAGE_LIBRARY = CodedConcept("111028", "DCM", "Image Library")
+IMAGE_LIBRARY_GROUP = CodedConcept("126200", "DCM", "Image Library Group")
 _IMAGING_MEASUREMENTS = "126010"
-_MODALITIES = {"CR": "Computed Radiography", "DX": "Digital Radiography"}
+_MODALITIES = {
+    "CR": CodedConcept("CR", "DCM", "Computed Radiography"),
+    "DX": CodedConcept("DX", "DCM", "Digital Radiography"),
+}
 
 
 def build_report(images: Sequence[tuple[ReadImage, Dataset]], author: Author, revision: int, when: datetime) -> Dataset:
@@ -106,9 +119,7 @@ def _content(images: Sequence[tuple[ReadImage, Dataset]], author: Author, key: t
         procedure_reported=_procedure([image.header for image, _ in images]),
         title=codes.DCM.ImagingMeasurementReport,
         imaging_measurements=[_group(image, capture, author, key) for image, capture in images],
-        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
-            language=sr.CodedConcept.from_code(ENGLISH)
-        ),
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(language=ENGLISH),
     )
     # The order of TID 1500 is significant: the Image Library comes before Imaging Measurements.
     sequence = report[0].ContentSequence
@@ -119,6 +130,8 @@ def _content(images: Sequence[tuple[ReadImage, Dataset]], author: Author, key: t
     return report
 
 
+# What does not change from image to image is built once: highdicom takes most of the time of a report.
+@lru_cache(maxsize=4)
 def _device(author: Author) -> sr.ObserverContext:
     """TID 1002 and 1004: the observer is a device, and another one for other weights."""
     return sr.ObserverContext(
@@ -133,12 +146,12 @@ def _device(author: Author) -> sr.ObserverContext:
     )
 
 
-def _procedure(headers: Sequence[Dataset]) -> Code:
+def _procedure(headers: Sequence[Dataset]) -> CodedConcept:
     for header in headers:
         for item in items(header, "ProcedureCodeSequence"):
             parts = [text(item, keyword) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
             if all(parts):
-                return Code(*parts)
+                return CodedConcept(*parts)
     return CHEST_RADIOGRAPH
 
 
@@ -171,6 +184,7 @@ def _group(
     return group
 
 
+@lru_cache(maxsize=4)
 def _algorithm(author: Author) -> sr.AlgorithmIdentification:
     """TID 4019 with all that changes the answer: operating point, weights, and whom it was let read."""
     parameters = [f"operating_point={author.threshold:.6f}", f"weights_sha256={author.model.sha256}"]
@@ -204,13 +218,9 @@ def _certainty(probability: float, source: Dataset) -> sr.Measurement:
 
 def _image_library(headers: Sequence[Dataset]) -> sr.ContainerContentItem:
     """TID 1600 to 1603 from what each source says of itself; nothing is required of it."""
-    group = sr.ContainerContentItem(
-        Code("126200", "DCM", "Image Library Group"), relationship_type=sr.RelationshipTypeValues.CONTAINS
-    )
+    group = sr.ContainerContentItem(IMAGE_LIBRARY_GROUP, relationship_type=sr.RelationshipTypeValues.CONTAINS)
     group.ContentSequence = sr.ContentSequence([_library_entry(header) for header in headers])
-    library = sr.ContainerContentItem(
-        Code("111028", "DCM", "Image Library"), relationship_type=sr.RelationshipTypeValues.CONTAINS
-    )
+    library = sr.ContainerContentItem(IMAGE_LIBRARY, relationship_type=sr.RelationshipTypeValues.CONTAINS)
     library.ContentSequence = sr.ContentSequence([group])
     return library
 
@@ -229,31 +239,21 @@ def _library_entry(header: Dataset) -> sr.ImageContentItem:
 def _described(header: Dataset) -> list[sr.ContentItem]:
     context = sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
     described: list[sr.ContentItem] = []
-    modality = text(header, "Modality").upper()
-    if modality in _MODALITIES:
-        meaning = Code(modality, "DCM", _MODALITIES[modality])
-        described.append(sr.CodeContentItem(Code("121139", "DCM", "Modality"), meaning, context))
-    for keyword, name in (
-        ("Rows", Code("110910", "DCM", "Pixel Data Rows")),
-        ("Columns", Code("110911", "DCM", "Pixel Data Columns")),
-    ):
+    modality = _MODALITIES.get(text(header, "Modality").upper())
+    if modality is not None:
+        described.append(sr.CodeContentItem(MODALITY, modality, context))
+    for keyword, name in (("Rows", ROWS), ("Columns", COLUMNS)):
         described.append(sr.NumContentItem(name, int(number(header, keyword) or 0), PIXELS, relationship_type=context))
     orientation = patient_orientation(header)
     if orientation:
-        row, column = (
-            Code("111044", "DCM", "Patient Orientation Row"),
-            Code("111043", "DCM", "Patient Orientation Column"),
-        )
         described += [
-            sr.TextContentItem(row, orientation[0], context),
-            sr.TextContentItem(column, orientation[1], context),
+            sr.TextContentItem(ORIENTATION_ROW, orientation[0], context),
+            sr.TextContentItem(ORIENTATION_COLUMN, orientation[1], context),
         ]
     spacing = numbers(header, "ImagerPixelSpacing") or numbers(header, "PixelSpacing")
     if len(spacing) == 2 and min(spacing) > 0:
-        across = Code("111026", "DCM", "Horizontal Pixel Spacing")
-        down = Code("111066", "DCM", "Vertical Pixel Spacing")
         described += [
-            sr.NumContentItem(across, spacing[1], MILLIMETRE, relationship_type=context),
-            sr.NumContentItem(down, spacing[0], MILLIMETRE, relationship_type=context),
+            sr.NumContentItem(HORIZONTAL_SPACING, spacing[1], MILLIMETRE, relationship_type=context),
+            sr.NumContentItem(VERTICAL_SPACING, spacing[0], MILLIMETRE, relationship_type=context),
         ]
     return described

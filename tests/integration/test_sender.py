@@ -1,5 +1,6 @@
 """Each file goes out as it lies on disk, and each gets its own outcome."""
 
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -92,6 +93,22 @@ def test_a_transfer_syntax_that_is_not_accepted_is_told_and_the_others_go_throug
 
     assert [found.is_accepted for found in outcomes] == [True, False, True]
     assert archive.instances == [parcels[0].sop_instance_uid, parcels[1].sop_instance_uid]
+
+
+def test_a_node_that_takes_no_jpeg_gets_the_instance_uncompressed(tmp_path: Path) -> None:
+    instance = make_instance(stored=SMALL)
+    parcel = replace(
+        parcel_of(make_instance(stored=SMALL, syntax=JPEGLosslessSV1), tmp_path),
+        sop_instance_uid=instance.SOPInstanceUID,
+        uncompressed=lambda: instance,
+    )
+    only_explicit = [build_context(parcel.sop_class_uid, ExplicitVRLittleEndian)]
+
+    with listening(Archive(), contexts=only_explicit) as archive:
+        (outcome,) = Sender("PACS_AI").send(archive.node, [parcel])
+
+    assert outcome.is_accepted
+    assert archive.instances == [instance.SOPInstanceUID]
 
 
 def test_a_file_that_has_gone_is_told_and_the_others_go_through(parcels: list[Parcel]) -> None:

@@ -1,6 +1,7 @@
 """What the unit tests arrange: authors, read images, readers, and instances that have been through a file."""
 
 import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -115,6 +116,7 @@ def make_reader(**changes: Any) -> Reader:
         priority=PRIORITY,
         heat_map="positive",
         max_bytes=64 << 20,
+        opening=nullcontext(),
     )
     return replace(reader, **changes)
 

@@ -5,12 +5,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.encaps import get_frame
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
-from pacs_ai.results.capture import build_capture, caption
-from tests.builders import make_rsna_instance, part10
+from pacs_ai.results.capture import build_capture, caption, uncompressed
+from tests.builders import part10
 
 from .making import AUTHOR, WHEN, make_film, make_header, make_read_image, make_results, raw_element, read_back
 from .peers import validation_errors
@@ -28,7 +30,7 @@ def test_a_capture_is_a_valid_secondary_capture(name: str, probability: float, t
 
     assert validation_errors(capture, tmp_path) == []
     assert capture.SOPClassUID == SecondaryCaptureImageStorage
-    assert capture.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert capture.file_meta.TransferSyntaxUID == JPEGBaseline8Bit
 
 
 def test_a_capture_is_in_a_series_of_its_own_in_the_study_of_its_film(header: Dataset) -> None:
@@ -126,35 +128,67 @@ def test_a_film_without_spacing_gives_a_capture_without() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "ratio", "method"),
+    ("changes", "ratios", "methods"),
     [
-        ({"LossyImageCompressionRatio": "9.5", "LossyImageCompressionMethod": "ISO_10918_1"}, 9.5, "ISO_10918_1"),
-        ({"LossyImageCompressionRatio": ["3", "2"], "LossyImageCompressionMethod": ["ISO_1", "ISO_2"]}, [3, 2], None),
-        ({}, None, None),
+        ({"LossyImageCompressionRatio": "9.5", "LossyImageCompressionMethod": "ISO_10918_1"}, [9.5], ["ISO_10918_1"]),
+        (
+            {"LossyImageCompressionRatio": ["3", "2"], "LossyImageCompressionMethod": ["ISO_1", "ISO_2"]},
+            [3, 2],
+            ["ISO_1", "ISO_2"],
+        ),
+        ({"LossyImageCompressionMethod": "ISO_10918_1"}, [], []),
+        ({}, [], []),
     ],
 )
-def test_once_lossy_is_always_lossy(changes: dict[str, Any], ratio: Any, method: str | None) -> None:
+def test_what_was_lost_here_comes_after_what_was_lost_before(
+    changes: dict[str, Any], ratios: list[float], methods: list[str]
+) -> None:
     capture = _capture(make_header(make_film(LossyImageCompression="01", **changes)))
 
+    *before, ours = np.atleast_1d(capture.LossyImageCompressionRatio)
     assert capture.LossyImageCompression == "01"
-    assert capture.get("LossyImageCompressionRatio") == ratio
-    assert method is None or capture.LossyImageCompressionMethod == method
+    assert (before, list(np.atleast_1d(capture.LossyImageCompressionMethod))) == (ratios, [*methods, "ISO_10918_1"])
+    assert ours == pytest.approx(capture.Rows * capture.Columns * 3 / len(_frame(capture)), abs=0.01)
 
 
-def test_a_capture_of_a_film_without_loss_has_none(header: Dataset) -> None:
+def test_the_loss_of_the_capture_itself_is_stated(header: Dataset) -> None:
     capture = _capture(header)
 
-    assert capture.LossyImageCompression == "00"
-    assert "LossyImageCompressionRatio" not in capture
+    assert (capture.LossyImageCompression, capture.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
+    assert capture.LossyImageCompressionRatio > 1
 
 
-@pytest.mark.filterwarnings("ignore:Invalid value for VR AS")
-def test_the_loss_of_an_rsna_film_is_carried_over_without_a_ratio() -> None:
-    capture = _capture(make_header(make_rsna_instance()))
+def test_the_colour_is_subsampled_as_the_photometric_interpretation_says(header: Dataset) -> None:
+    capture = _capture(header)
 
-    assert capture.LossyImageCompression == "01"
-    assert capture.LossyImageCompressionMethod == "ISO_10918_1"
-    assert "LossyImageCompressionRatio" not in capture
+    factors = _sampling(_frame(capture))
+    assert capture.PhotometricInterpretation == "YBR_FULL_422"
+    assert factors == [(2, 1), (1, 1), (1, 1)]
+
+
+def test_a_node_that_takes_no_jpeg_gets_the_same_instance_and_picture(header: Dataset, tmp_path: Path) -> None:
+    capture = _capture(header)
+    path = tmp_path / "capture.dcm"
+    path.write_bytes(part10(capture))
+
+    plain = uncompressed(path)
+
+    assert validation_errors(plain, tmp_path) == []
+    assert plain.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert (plain.SOPInstanceUID, plain.PhotometricInterpretation) == (capture.SOPInstanceUID, "RGB")
+    assert (plain.LossyImageCompression, plain.PlanarConfiguration) == ("01", 0)
+    np.testing.assert_array_equal(plain.pixel_array, read_back(capture).pixel_array)
+    assert part10(plain) == part10(uncompressed(path))
+
+
+def _frame(capture: Dataset) -> bytes:
+    return get_frame(capture.PixelData, 0, number_of_frames=1)
+
+
+def _sampling(frame: bytes) -> list[tuple[int, int]]:
+    """(horizontal, vertical) sampling of each component, from SOF0 (ISO 10918-1 B.2.2)."""
+    start = frame.index(b"\xff\xc0")
+    return [(frame[at + 1] >> 4, frame[at + 1] & 15) for at in range(start + 10, start + 10 + 3 * frame[start + 9], 3)]
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_unused_bits_are_cleared() -> None:
     np.testing.assert_array_equal(decoded, stored)
 
 
-@pytest.mark.parametrize("shape", [(96, 81), (97, 80), (48, 80), (1, 1), (2000, 2000)])
+@pytest.mark.parametrize("shape", [(96, 81), (97, 80), (95, 80), (96, 79), (60, 80), (48, 80), (1, 1), (2000, 2000)])
 @pytest.mark.parametrize("syntax", [*UNCOMPRESSED, *LOSSLESS], ids=lambda syntax: syntax.keyword)
 @pytest.mark.filterwarnings("ignore:The pixel data length")
 def test_a_header_that_lies_about_the_size_is_refused(syntax: UID, shape: tuple[int, int]) -> None:
@@ -111,6 +111,16 @@ def test_a_header_that_lies_about_the_size_is_refused(syntax: UID, shape: tuple[
 
     with pytest.raises(UndecodablePixels):
         decode(image)
+
+
+@pytest.mark.filterwarnings("ignore:The pixel data length")
+@pytest.mark.parametrize("syntax", UNCOMPRESSED, ids=lambda syntax: syntax.keyword)
+def test_padding_of_less_than_a_row_is_no_lie(syntax: UID) -> None:
+    stored = phantom(96, 80)
+    image = _opened(stored=stored, syntax=syntax)
+    image.PixelData += b"\0" * 100
+
+    np.testing.assert_array_equal(decode(image), stored)
 
 
 @pytest.mark.parametrize("syntax", [*LOSSLESS, *LOSSY], ids=lambda syntax: syntax.keyword)

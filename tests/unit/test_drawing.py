@@ -11,7 +11,7 @@ from pacs_ai.findings import HeatMap
 from pacs_ai.results.capture import HeatMapPolicy, build_capture
 from pacs_ai.results.drawing import plain, with_caption, with_heat_map
 
-from .making import AUTHOR, WHEN, make_read_image, small_display
+from .making import AUTHOR, WHEN, make_read_image, read_back, small_display
 
 _GREY = small_display()
 ROWS, COLUMNS = _GREY.shape
@@ -36,9 +36,7 @@ def _colour(drawn: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _drawn(header: Dataset, policy: HeatMapPolicy, probability: float) -> NDArray[np.uint8]:
     capture = build_capture(make_read_image(header, probability), AUTHOR, policy, WHEN)
-    return np.frombuffer(capture.PixelData, np.uint8)[: capture.Rows * capture.Columns * 3].reshape(
-        capture.Rows, capture.Columns, 3
-    )
+    return np.asarray(read_back(capture).pixel_array, np.uint8)
 
 
 @pytest.mark.parametrize("quarter", QUARTERS)
@@ -145,10 +143,11 @@ def test_the_map_is_drawn_only_as_the_policy_says(
     assert drawn.shape[0] > ROWS
 
 
-def test_a_capture_without_a_map_shows_the_film_untouched(header: Dataset) -> None:
+def test_a_capture_without_a_map_shows_the_film_untouched_but_for_jpeg(header: Dataset) -> None:
     drawn = _drawn(header, "never", 0.87)
 
-    np.testing.assert_array_equal(drawn[:ROWS, :COLUMNS], plain(_GREY))
+    difference = drawn[:ROWS, :COLUMNS].astype(int) - plain(_GREY)
+    assert np.abs(difference).mean() < 2
 
 
 def test_another_film_gives_another_picture(header: Dataset) -> None:

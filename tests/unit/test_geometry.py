@@ -1,5 +1,6 @@
 """From any size to the size that is asked for."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -20,6 +21,16 @@ def test_shrinking_keeps_the_kind_of_number(dtype: type[np.generic]) -> None:
     shrunk = shrink(image, 32, 24)
 
     assert (shrunk.shape, shrunk.dtype) == ((32, 24), dtype)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2500, 2048), (1792, 1792), (896, 1344)])
+def test_shrinking_in_halves_first_is_the_mean_over_the_same_area(rows: int, columns: int) -> None:
+    image = phantom(rows, columns)
+
+    exact = cv2.resize(image.astype(np.float32), (224, 224), interpolation=cv2.INTER_AREA)
+
+    assert np.abs(shrink(image, 224, 224) - exact).max() < 1.5 / 255 * 4095
+    assert np.abs(shrink(image, 224, 224) - exact).mean() < 0.2 / 255 * 4095
 
 
 def test_shrinking_averages_areas() -> None:

@@ -110,7 +110,17 @@ def test_a_text_where_a_sequence_belongs_is_no_sequence() -> None:
 
 @pytest.mark.parametrize(
     ("stated", "years"),
-    [("003Y", 3), ("018M", 1.5), ("012M", 1), ("053W", 1.016), ("366D", 1.002), ("000D", 0), ("071M", 5.917)],
+    [
+        ("003Y", 3),
+        ("018M", 1.5),
+        ("012M", 1),
+        ("053W", 1.016),
+        ("366D", 1.0027),
+        ("365D", 1),
+        ("364D", 0.997),
+        ("000D", 0),
+        ("071M", 5.917),
+    ],
 )
 def test_a_stated_age_is_in_years(stated: str, years: float) -> None:
     assert age_in_years(_aged(PatientAge=stated)) == pytest.approx(years, abs=1e-3)
