@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from threading import BoundedSemaphore
 
+from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
 from pacs_ai_storage.instances import InstanceStore, OutOfSpace
-from pacs_ai_storage.ledger import ClaimTerms, LeaseLost, Ledger
+from pacs_ai_storage.ledger import LeaseLost, Ledger
 from pacs_ai_storage.records import ClaimedStudy
 
 from .process import Reader, read_claimed

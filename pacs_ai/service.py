@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
+from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
-from pacs_ai_storage.ledger import ClaimTerms
 
 from . import __version__
 from .delivery import RetryPolicy

@@ -2,12 +2,12 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import Connection, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from . import audit
+from .claims import MAX_ATTEMPTS, ClaimTerms, claimable
 from .database import Database
 from .records import (
     AuditEvent,
@@ -22,23 +22,9 @@ from .records import (
 from .rows import AnyRow, insert_new, instance_row, object_row, outcome_row, stored_instance
 from .schema import deliveries, instances, objects, outcomes, studies
 
-MAX_ATTEMPTS = 3
-
 
 class LeaseLost(Exception):
     """The study was reopened or claimed by another worker; what was made of it no longer counts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimTerms:
-    """Which studies may be claimed, by whom, and for how long."""
-
-    owner: str
-    stable_after: timedelta
-    lease: timedelta
-    # While instances come in faster than this, a stable study waits, but not longer than `patience`.
-    receiving_pause: timedelta = timedelta(0)
-    patience: timedelta = timedelta(0)
 
 
 class Ledger:
@@ -104,7 +90,7 @@ class Ledger:
         A study whose lease ran out is claimed again, and FAILED once that happened MAX_ATTEMPTS times.
         """
         with self._database.change() as connection:
-            while (study := _claimable(connection, now, terms)) is not None:
+            while (study := claimable(connection, now, terms)) is not None:
                 if study.attempts < MAX_ATTEMPTS:
                     return self._lease(connection, study, now, terms)
                 self._end(connection, study, StudyState.FAILED, now, reason=f"did not end in {MAX_ATTEMPTS} attempts")
@@ -300,24 +286,6 @@ class Ledger:
             detail=detail,
         )
         audit.append(connection, event)
-
-
-def _claimable(connection: Connection, now: datetime, terms: ClaimTerms) -> AnyRow | None:
-    stable_since = now - terms.stable_after
-    arriving = studies.alias("arriving")
-    is_receiving = exists().where(
-        arriving.c.state == StudyState.RECEIVING,
-        arriving.c.touched_at > now - terms.receiving_pause,
-        arriving.c.touched_at <= now,  # a postponed study lies ahead
-    )
-    is_stable = and_(
-        studies.c.state == StudyState.RECEIVING,
-        studies.c.touched_at <= stable_since,
-        or_(~is_receiving, studies.c.touched_at <= stable_since - terms.patience),
-    )
-    is_abandoned = and_(studies.c.state == StudyState.PROCESSING, studies.c.lease_until < now)
-    statement = select(studies).where(or_(is_stable, is_abandoned)).order_by(studies.c.touched_at).limit(1)
-    return connection.execute(statement.with_for_update(skip_locked=True)).one_or_none()
 
 
 def _leased(connection: Connection, claimed: ClaimedStudy) -> AnyRow:

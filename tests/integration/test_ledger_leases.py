@@ -7,7 +7,8 @@ from threading import Barrier
 
 import pytest
 from pacs_ai_storage.database import Database
-from pacs_ai_storage.ledger import MAX_ATTEMPTS, LeaseLost, Ledger
+from pacs_ai_storage.claims import MAX_ATTEMPTS
+from pacs_ai_storage.ledger import LeaseLost, Ledger
 from pacs_ai_storage.records import ClaimedStudy, StudyState
 
 from .studies import STABLE, STUDY, TERMS, actions, arrived, claim, read_as_positive, report, seen
