@@ -4,8 +4,8 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 from pacs_ai_storage.audit import trail
-from pacs_ai_storage.database import Database
 from pacs_ai_storage.claims import ClaimTerms
+from pacs_ai_storage.database import Database
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import (

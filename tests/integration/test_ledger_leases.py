@@ -6,8 +6,8 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from pacs_ai_storage.database import Database
 from pacs_ai_storage.claims import MAX_ATTEMPTS
+from pacs_ai_storage.database import Database
 from pacs_ai_storage.ledger import LeaseLost, Ledger
 from pacs_ai_storage.records import ClaimedStudy, StudyState
 

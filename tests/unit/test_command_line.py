@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from pacs_ai_storage.audit import append
-from pacs_ai_storage.database import Database, sqlite_url
 from pacs_ai_storage.claims import ClaimTerms
+from pacs_ai_storage.database import Database, sqlite_url
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.migration import migrate
 from pacs_ai_storage.records import (
