@@ -100,10 +100,11 @@ class HeatMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the network says of one image, and where it looked."""
+    """What the network says of one image, and where it looked; a refusal where it has not learned such images."""
 
     classification: Classification
     heat_map: HeatMap
+    refusal: Refusal | None = None
 
 
 class PriorityLevel(StrEnum):

@@ -82,11 +82,15 @@ def read_study(files: Sequence[InstanceFile], reader: Reader, *, revision: int, 
     opened = [(file, _open(file, reader)) for file in files]
     films = [(file, *found) for file, found in opened if not isinstance(found, Refusal)]
     said = reader.classifier.read([film.model_input for _, _, film in films])
+    # What the network has not learned gets no probability: its refusal is all that goes on from here.
     images = [
         (file, ReadImage(header=header, reading=reading, display=film.display))
         for (file, header, film), reading in zip(films, said, strict=True)
+        if reading.refusal is None
     ]
-    refusals = [InstanceReading(file=file, refusal=found) for file, found in opened if isinstance(found, Refusal)]
+    refused = [(file, found) for file, found in opened if isinstance(found, Refusal)]
+    refused += [(file, reading.refusal) for (file, _, _), reading in zip(films, said, strict=True) if reading.refusal]
+    refusals = [InstanceReading(file=file, refusal=refusal) for file, refusal in refused]
     classified = [InstanceReading(file=file, classification=image.reading.classification) for file, image in images]
     outcome = summarise([image.reading.classification for _, image in images])
     return StudyReading(

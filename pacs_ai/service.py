@@ -43,7 +43,10 @@ def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
     from .inference.batches import BatchingClassifier  # noqa: PLC0415 - TensorFlow takes seconds to import
     from .inference.classifier import BATCH_SIZES, KerasClassifier  # noqa: PLC0415
 
-    return BatchingClassifier(KerasClassifier(card, settings.model.threshold or None), sizes=BATCH_SIZES)
+    classifier = KerasClassifier(
+        card, settings.model.threshold or None, any_population=settings.model.allow_outside_population
+    )
+    return BatchingClassifier(classifier, sizes=BATCH_SIZES)
 
 
 def build_reader(settings: Settings, card: ModelCard, classifier: Classifier) -> Reader:

@@ -1,9 +1,10 @@
-"""DICOM instances for tests: one valid radiograph, changed as a test asks. Nothing here is a picture of a person."""
+"""DICOM instances for tests: one valid radiograph, changed as a test asks; drawn, or of the shipped samples."""
 
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
+import cv2
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,10 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
     generate_uid,
 )
+
+from pacs_ai.demonstration import sample_paths
+from pacs_ai.imaging import decoders
+from pacs_ai.imaging.film import open_film
 
 Stored = NDArray[Any]
 
@@ -79,6 +84,15 @@ def phantom(rows: int = 640, columns: int = 576, *, bits: int = 12, seed: int = 
     stored = np.clip(np.rint(noisy * top), 0, top)
     stored[0, 0], stored[-1, -1] = 0, top
     return stored.astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def sample_film(number: int, rows: int, columns: int, *, bits: int = 12) -> Stored:
+    """A real film, of the twelve that are shipped, at any size; a phantom is refused by the embedded network."""
+    decoders.register()
+    paths = sample_paths()[:12]
+    grey = open_film(paths[number % len(paths)], input_size=224).display
+    shown = cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_CUBIC)
+    return shown if bits == 8 else shown.astype(np.uint16) << (bits - 8)
 
 
 def make_instance(

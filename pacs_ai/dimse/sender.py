@@ -137,10 +137,11 @@ def _store(association: Association, parcel: Parcel, number: int) -> SendOutcome
         return SendOutcome(parcel=parcel, is_accepted=False, detail="no response: aborted or timed out")
     code = int(status.Status)
     comment = str(status.get("ErrorComment") or "")
+    form = "" if accepted[0] == parcel.transfer_syntax_uid else "uncompressed"
     return SendOutcome(
         parcel=parcel,
         is_accepted=code == 0x0000 or code in _WARNINGS,
-        detail=f"0x{code:04X} {comment}".strip(),
+        detail=" ".join(filter(None, (f"0x{code:04X}", comment, form))),
     )
 
 

@@ -9,8 +9,20 @@ from typing import Any
 from pacs_ai.errors import ModelError
 from pacs_ai.findings import ModelIdentity, Population
 
+from .detector import Detector, Limits, Tap, load_detector
+
 CARD_NAME = "card.json"
 EMBEDDED = Path(__file__).parent.parent / "models" / "pneumonia-vgg16"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorCard:
+    """What a card says of the detector beside the network."""
+
+    file: str
+    sha256: str
+    taps: tuple[Tap, ...]
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +38,21 @@ class ModelCard:
     temperature: float
     bias: float
     population: Population
+    detector: DetectorCard | None
     document: dict[str, Any]
 
     @property
     def weights(self) -> Path:
         """The model file."""
         return self.folder / self.file
+
+    def load_detector(self) -> Detector | None:
+        """The detector that travels with the network; None when none does. ModelError when it is not the card's."""
+        if self.detector is None:
+            return None
+        return load_detector(
+            self.folder / self.detector.file, self.detector.sha256, self.detector.taps, self.detector.limits
+        )
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -65,12 +86,22 @@ def _card(folder: Path, document: dict[str, Any]) -> ModelCard:
         population=Population(
             min_age_years=population.get("min_age_years"), max_age_years=population.get("max_age_years")
         ),
+        detector=_detector(document["detector"]) if document.get("detector") else None,
         document=document,
     )
 
 
+def _detector(document: dict[str, Any]) -> DetectorCard:
+    return DetectorCard(
+        file=Path(document["file"]).name,
+        sha256=document["sha256"],
+        taps=tuple(Tap(layer=tap["layer"], grid=int(tap["grid"])) for tap in document["taps"]),
+        limits=Limits(**{name: float(limit) for name, limit in document["limits"].items()}),
+    )
+
+
 def verify(card: ModelCard) -> None:
-    """The model file is the one that the card speaks of; ModelError when it is not."""
+    """Model file and detector are those that the card speaks of; ModelError when they are not."""
     try:
         found = hashlib.sha256(card.weights.read_bytes()).hexdigest()
     except OSError as error:
@@ -79,3 +110,4 @@ def verify(card: ModelCard) -> None:
     if found != card.identity.sha256:
         message = f"{card.weights}: its SHA-256 is {found}, the card says {card.identity.sha256}; it will not be used"
         raise ModelError(message)
+    card.load_detector()

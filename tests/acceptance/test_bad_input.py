@@ -10,11 +10,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
 from pynetdicom import AE
 
-from tests.builders import make_instance, part10, phantom
+from tests.builders import make_instance, part10, sample_film
 
 from .peers import Serve, storescu, wait_until
 
-STORED = phantom(576, 512)
+STORED = sample_film(0, 576, 512)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def _truncated(syntax: str) -> Dataset:
     instance = (
         make_instance(stored=STORED, syntax=syntax)
         if syntax != JPEGBaseline8Bit
-        else make_instance(stored=phantom(576, 512, bits=8), bits=8, syntax=JPEGBaseline8Bit)
+        else make_instance(stored=sample_film(0, 576, 512, bits=8), bits=8, syntax=JPEGBaseline8Bit)
     )
     content = bytes(instance.PixelData)
     instance.PixelData = content[: len(content) // 3 // 2 * 2]

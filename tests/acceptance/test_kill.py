@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from threading import Event, Thread
 
-from tests.builders import make_instance, part10, phantom
+from tests.builders import make_instance, part10, sample_film
 
 from .peers import CAPTURE, REPORT, Orthanc, Serve, storescu, wait_until
 
@@ -32,7 +32,7 @@ def test_each_accepted_instance_has_its_report_and_capture_once_after_twenty_kil
     chance = random.Random(20)  # noqa: S311 - the same moments at each run
     folder = tmp_path / "push"
     folder.mkdir()
-    stored = phantom(576, 512)
+    stored = sample_film(0, 576, 512)
     for _ in range(STUDIES):
         instance = make_instance(stored=stored)
         (folder / f"{instance.SOPInstanceUID}.dcm").write_bytes(part10(instance))

@@ -7,13 +7,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
+from pacs_ai_training.strangers import TURNS, drawn
 
 from pacs_ai.demonstration import sample_paths
 from pacs_ai.findings import ModelInput
 from pacs_ai.imaging.film import open_film
+from pacs_ai.imaging.geometry import to_network_scale
 from pacs_ai.inference.card import ModelCard, read_card
 from pacs_ai.inference.classifier import KerasClassifier
 from pacs_ai.inference.gradcam import explain, split
+from tests.builders import phantom
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def network(card: ModelCard) -> KerasClassifier:
 
 @pytest.fixture(scope="module")
 def inputs() -> list[ModelInput]:
-    return [open_film(path, input_size=224).model_input for path in sample_paths()[:9]]
+    return [open_film(path, input_size=224).model_input for path in sample_paths()[:12]]
 
 
 def test_the_model_file_is_small_enough_to_ship(card: ModelCard) -> None:
@@ -77,7 +81,7 @@ def test_grad_cam_from_the_head_equals_the_textbook(card: ModelCard, inputs: lis
     weights = tf.reduce_mean(gradients, axis=(1, 2))
     textbook = tf.nn.relu(tf.einsum("nk,nyxk->nyx", weights, features))
 
-    found_logits, found = explain(*split(model, card.last_convolution), images)
+    found_logits, found, _ = explain(*split(model, card.last_convolution), (), images)
 
     assert np.abs(found.numpy() - textbook.numpy()).max() < 1e-4
     assert np.abs(found_logits.numpy() - score.numpy()).max() < 1e-4
@@ -107,3 +111,34 @@ def test_a_threshold_of_the_site_replaces_the_cards(card: ModelCard, inputs: lis
 
     assert {reading.classification.threshold for reading in readings} == {0.999999}
     assert Path(card.weights).is_file()
+
+
+def _share_refused(network: KerasClassifier, images: NDArray[np.uint8]) -> float:
+    inputs = [ModelInput(pixels=to_network_scale(image / 255)) for image in images]
+    return float(np.mean([reading.refusal is not None for reading in network.read(inputs)]))
+
+
+def test_every_sample_film_is_of_the_kind_that_was_learned(
+    network: KerasClassifier, samples: NDArray[np.uint8]
+) -> None:
+    assert _share_refused(network, samples) == 0
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_a_film_shown_in_a_wrong_way_is_refused(
+    name: str, network: KerasClassifier, samples: NDArray[np.uint8]
+) -> None:
+    assert _share_refused(network, np.ascontiguousarray(TURNS[name](samples))) >= 0.9
+
+
+def test_what_is_no_radiograph_is_refused(network: KerasClassifier) -> None:
+    assert _share_refused(network, drawn(60, 224, seed=99)) >= 0.95
+
+
+def test_a_phantom_is_refused(network: KerasClassifier) -> None:
+    assert _share_refused(network, np.stack([phantom(224, 224, bits=8, seed=seed) for seed in range(4)])) == 1
+
+
+@pytest.fixture(scope="module")
+def samples(inputs: list[ModelInput]) -> NDArray[np.uint8]:
+    return np.stack([np.rint(item.pixels[..., 0] * 255).astype(np.uint8) for item in inputs])

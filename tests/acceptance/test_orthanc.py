@@ -7,14 +7,14 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
-from tests.builders import make_instance, part10, phantom
+from tests.builders import make_instance, part10, sample_film
 
 from .peers import CAPTURE, REPORT, Orthanc, Serve, run_command, storescu, wait_until
 
 
 def _write(folder: Path, count: int) -> list[Path]:
     folder.mkdir()
-    stored = phantom(576, 512)
+    stored = sample_film(0, 576, 512)
     paths = []
     for number in range(count):
         path = folder / f"{number:03d}.dcm"
@@ -51,7 +51,7 @@ def test_a_hundred_radiographs_over_four_associations_come_back_once_also_when_p
 def test_what_orthanc_holds_is_byte_for_byte_what_was_built_and_is_found_by_c_find(
     orthanc: Orthanc, serve: Serve, tmp_path: Path
 ) -> None:
-    instance = make_instance(PatientName="Müller^Jürgen", AccessionNumber="ACC-77")
+    instance = make_instance(stored=sample_film(1, 640, 576), PatientName="Müller^Jürgen", AccessionNumber="ACC-77")
     path = tmp_path / "one.dcm"
     path.write_bytes(part10(instance))
     serve.start()
@@ -81,7 +81,7 @@ def test_what_orthanc_holds_is_byte_for_byte_what_was_built_and_is_found_by_c_fi
 
 def test_echo_and_send_talk_to_a_running_service(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "one.dcm"
-    path.write_bytes(part10(make_instance()))
+    path.write_bytes(part10(make_instance(stored=sample_film(2, 640, 576))))
     serve.start()
 
     echoed = run_command("echo", "127.0.0.1", str(serve.port), "-aec", "PACS_AI")

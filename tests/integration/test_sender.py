@@ -107,7 +107,7 @@ def test_a_node_that_takes_no_jpeg_gets_the_instance_uncompressed(tmp_path: Path
     with listening(Archive(), contexts=only_explicit) as archive:
         (outcome,) = Sender("PACS_AI").send(archive.node, [parcel])
 
-    assert outcome.is_accepted
+    assert (outcome.is_accepted, outcome.detail) == (True, "0x0000 uncompressed")
     assert archive.instances == [instance.SOPInstanceUID]
 
 

@@ -55,6 +55,16 @@ def test_the_figures_of_the_network_in_the_readme_are_those_of_its_card() -> Non
     assert said == [round(value, 3 if value < 1 else 1) for value in expected]
 
 
+def test_what_the_detector_refuses_in_the_readme_is_what_its_card_says() -> None:
+    refused = read_card("").document["detector"]["refused"]
+    words = README.split("<!-- detector -->")[1].split("<!-- /detector -->")[0]
+
+    said = [float(number) for number in re.findall(r"\d+\.\d+", words)]
+
+    parts = ("test", "other patients not used for teaching")
+    assert said == [round(refused[part]["share"] * 100, 1) for part in parts]
+
+
 def test_every_file_that_the_readme_links_to_is_there() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
 

@@ -1,5 +1,6 @@
 """From the files of a study to readings, a priority and result objects."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from pacs_ai.findings import Outcome, PriorityLevel, RefusalReason
+from pacs_ai.findings import ModelInput, Outcome, PriorityLevel, Reading, Refusal, RefusalReason
 from pacs_ai.imaging.gate import GatePolicy
 from pacs_ai.process import StudyReading, encode, outcome_of, read_study
 from tests.builders import make_rsna_instance, part10
+from tests.fakes import TinyClassifier
 
 from .making import AUTHOR, CHILDREN, WHEN, bright, content_items, dark, lay, make_reader, read_back
 from .peers import validation_errors
@@ -46,6 +48,30 @@ def test_a_bright_film_is_positive_and_a_dark_one_negative(tmp_path: Path) -> No
     assert said == [Outcome.POSITIVE, Outcome.NEGATIVE]
     assert reading.outcome.outcome is Outcome.POSITIVE
     assert reading.priority.level is PriorityLevel.STAT
+
+
+class _Unsure(TinyClassifier):
+    """Has not learned dark films."""
+
+    def read(self, inputs: Sequence[ModelInput]) -> list[Reading]:
+        stranger = Refusal(reason=RefusalReason.OUT_OF_DISTRIBUTION, detail="By its pixels the image is no film.")
+        return [
+            reading if reading.classification.is_positive else replace(reading, refusal=stranger)
+            for reading in super().read(inputs)
+        ]
+
+
+def test_a_film_that_the_network_has_not_learned_gets_no_probability_and_is_in_no_result(tmp_path: Path) -> None:
+    known, strange = bright(StudyInstanceUID=STUDY), dark(StudyInstanceUID=STUDY)
+
+    reading = _read(tmp_path, known, strange, classifier=_Unsure())
+
+    outcomes = {item.file.sop_instance_uid: outcome_of(item, AUTHOR) for item in reading.readings}
+    refused = outcomes[strange.SOPInstanceUID]
+    assert (refused.outcome, refused.reason, refused.probability) == ("not_analysed", "OUT_OF_DISTRIBUTION", None)
+    assert outcomes[known.SOPInstanceUID].outcome == "positive"
+    assert [item.source_sop_instance_uid for item in reading.objects] == [known.SOPInstanceUID, None]
+    assert strange.SOPInstanceUID not in str(reading.objects[-1].dataset)
 
 
 def test_only_the_films_that_the_gate_lets_pass_are_in_the_results(tmp_path: Path) -> None:

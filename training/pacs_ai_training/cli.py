@@ -1,10 +1,17 @@
 """`pacs-ai-train`: the recipe of the embedded network, and the samples."""
 
+import json
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from pacs_ai.errors import PacsAiError
+
+from .errors import FilmError
+from .operating_point import Rule
 
 app = typer.Typer(help="How the network of pacs-ai comes to be.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -37,6 +44,76 @@ def fit(  # noqa: PLR0913 - one parameter for each option
 
 
 @app.command()
+def detector(
+    model: Annotated[Path, typer.Argument(help="Folder of the model file and its card, which is rewritten.")],
+    data: Annotated[Path, typer.Argument(help="The films that the network was made from, as for fit.")],
+    others: Annotated[Path, typer.Argument(help="Frontal films of patients whom the network was not made for.")],
+    leave_out: Annotated[Path | None, typer.Option(help="As for fit.")] = None,
+) -> None:
+    """Teach a trained network what it must refuse; its weights are not touched."""
+    from .fit import Recipe  # noqa: PLC0415 - TensorFlow takes seconds to import
+    from .recipe import gather  # noqa: PLC0415
+    from .refusals import teach_refusals  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    card = teach_refusals(model, gather(data, leave_out, Recipe()), others)
+    typer.echo(f"{card}: {json.loads(card.read_text())['detector']}")
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Folder with NORMAL and PNEUMONIA, for example DATA/test.")],
+    out: Annotated[Path, typer.Option(help="Folder for evaluation.html, evaluation.json and the plots.")],
+    model: Annotated[str, typer.Option(help="Folder of a model and its card; the embedded one by default.")] = "",
+) -> None:
+    """Judge a network on labelled films: figures with intervals, subgroups, plots and its worst mistakes."""
+    from .films import list_films  # noqa: PLC0415
+    from .judging import write_evaluation  # noqa: PLC0415
+
+    evaluation = write_evaluation(model, list_films(data), out, part=data.name)
+    for name, figure in evaluation.figures.items():
+        typer.echo(f"{name:<28}{figure.value:.3f}  ({figure.low:.3f} to {figure.high:.3f})")
+    typer.echo(out / "evaluation.html")
+
+
+@app.command()
+def calibrate(
+    log: Annotated[Path, typer.Argument(help="What `pacs-ai audit query --action read --limit N --json` printed.")],
+    labels: Annotated[Path, typer.Option(help="CSV with sop_instance_uid and label (0 or 1, normal or pneumonia).")],
+    out: Annotated[Path, typer.Option(help="Folder for the model with its new card.")],
+    model: Annotated[str, typer.Option(help="Folder of a model and its card; the embedded one by default.")] = "",
+    rule: Annotated[Rule, typer.Option(help="How the operating point is chosen.")] = Rule.SENSITIVITY,
+    target: Annotated[float, typer.Option(min=0.5, max=1.0, help="The share that the rule asks for.")] = 0.95,
+) -> None:
+    """Fit calibration and operating point to a site's own films; the weights are not touched."""
+    from .site import calibrate_for_site  # noqa: PLC0415
+
+    card = calibrate_for_site(model, log, labels, out, rule=rule, target=target)
+    typer.echo(f"{card}: {json.loads(card.read_text())['site']}")
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help='Folder of a model and its card; "" is the embedded one.')],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    data: Annotated[Path, typer.Argument(help="Folder with NORMAL and PNEUMONIA.")],
+) -> None:
+    """Two networks on the same films: AUC difference (DeLong), calls (McNemar), and a verdict."""
+    from pacs_ai.inference.card import read_card  # noqa: PLC0415
+
+    from .comparison import compare as compare_judged  # noqa: PLC0415
+    from .films import list_films  # noqa: PLC0415
+    from .judging import judge  # noqa: PLC0415
+
+    films = list_films(data)
+    found = compare_judged(*(judge(read_card(model), films)[0] for model in (first, second)))
+    typer.echo(f"AUC A {found.auc_a:.4f}, B {found.auc_b:.4f}; difference {found.auc_a - found.auc_b:+.4f}")
+    typer.echo(f"95 % interval of the difference {found.low:+.4f} to {found.high:+.4f} (DeLong), p = {found.auc_p:.4f}")
+    typer.echo(f"right at the operating point: only A {found.only_a_right}, only B {found.only_b_right} (McNemar)")
+    typer.echo(found.verdict)
+
+
+@app.command()
 def samples(
     originals: Annotated[Path, typer.Argument(help="Films named NORMAL_… and PNEUMONIA_….")],
     out: Annotated[Path, typer.Option(help="Folder for the DICOM files.")],
@@ -49,5 +126,9 @@ def samples(
 
 
 def main() -> None:
-    """The command."""
-    app()
+    """Exit codes: 0 done, 1 something failed, and it says what; 2 wrong usage."""
+    try:
+        app()
+    except (FilmError, PacsAiError) as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)

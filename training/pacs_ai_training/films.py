@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from pacs_ai.imaging.geometry import shrink
 
+from .errors import FilmError
+
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
 _PATIENT = re.compile(r"^(?:(?:NORMAL|PNEUMONIA)_)?(person\d+|(?:NORMAL2-)?IM-\d+)")
-
-
-class FilmError(ValueError):
-    """A training folder that cannot be used; says which file and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

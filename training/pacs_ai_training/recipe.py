@@ -13,7 +13,8 @@ from .export import MODEL_NAME, export_model
 from .films import Film, list_films, load_grey, patient_of, split_by_patient, without_duplicates, without_patients
 from .fit import Recipe, train
 from .network import LAST_CONVOLUTION, build_vgg16
-from .scores import calibrate, threshold_for_sensitivity
+from .operating_point import Rule, choose, in_words
+from .scores import calibrate
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +62,14 @@ def ship(model: keras.Model, films: Films, out: Path, recipe: Recipe, *, name: s
     labels = {part: _labels(getattr(films, part)).astype(np.float64) for part in ("validation", "test")}
     calibration = calibrate(logits["validation"], labels["validation"])
     probabilities = {part: calibration.probability(found) for part, found in logits.items()}
-    threshold = threshold_for_sensitivity(probabilities["validation"], labels["validation"], TARGET_SENSITIVITY)
-    threshold = float(np.floor(threshold * 1e4) / 1e4)
+    threshold = choose(Rule.SENSITIVITY, probabilities["validation"], labels["validation"], TARGET_SENSITIVITY)
     return write_card(
         out,
         identity={"name": name, "version": version, "file": MODEL_NAME, "sha256": sha256},
         calibration=calibration,
         operating_point={
             "threshold": threshold,
-            "rule": f"highest threshold with a sensitivity of at least {TARGET_SENSITIVITY:.0%} on validation patients",
+            "rule": in_words(Rule.SENSITIVITY, TARGET_SENSITIVITY, "validation patients"),
         },
         architecture=f"VGG16 up to {LAST_CONVOLUTION}, global average, dense 128, one logit; "
         f"learned: {', '.join(recipe.tuned_layers)}",
