@@ -45,7 +45,7 @@ def test_the_figures_follow_from_the_confusion_matrix() -> None:
     assert figures["specificity"] == pytest.approx(true_negative / (true_negative + false_positive))
     assert figures["precision"] == pytest.approx(true_positive / (true_positive + false_positive))
     assert figures["F1"] == pytest.approx(2 * true_positive / (2 * true_positive + false_positive + false_negative))
-    assert figures["auc"] == pytest.approx(roc_auc_score(judged.labels, judged.probabilities))
+    assert figures["AUC"] == pytest.approx(roc_auc_score(judged.labels, judged.probabilities))
 
 
 def test_each_figure_lies_in_its_interval() -> None:

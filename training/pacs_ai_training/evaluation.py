@@ -109,7 +109,7 @@ def _metrics(threshold: float) -> dict[str, Metric]:
         return lambda probabilities, labels: float(score(labels, (probabilities >= threshold).astype(float)))
 
     return {
-        "auc": auc,
+        "AUC": auc,
         "average precision": lambda probabilities, labels: float(average_precision_score(labels, probabilities)),
         "accuracy": at_threshold(lambda labels, called: float((labels == called).mean())),
         "precision": at_threshold(lambda labels, called: float(labels[called == 1].mean()) if called.any() else 0.0),
