@@ -4,12 +4,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pacs_ai.errors import ModelError
 from pacs_ai.findings import ModelIdentity, Population
 
-from .detector import Detector, Limits, Tap, load_detector
+from .taps import Limits, Tap
+
+if TYPE_CHECKING:
+    from .detector import Detector
 
 CARD_NAME = "card.json"
 EMBEDDED = Path(__file__).parent.parent / "models" / "pneumonia-vgg16"
@@ -46,8 +49,10 @@ class ModelCard:
         """The model file."""
         return self.folder / self.file
 
-    def load_detector(self) -> Detector | None:
+    def load_detector(self) -> "Detector | None":
         """The detector that travels with the network; None when none does. ModelError when it is not the card's."""
+        from .detector import load_detector  # noqa: PLC0415 - queries never need it
+
         if self.detector is None:
             return None
         return load_detector(

@@ -12,8 +12,8 @@ from pacs_ai.errors import ModelError
 from pacs_ai.findings import Classification, HeatMap, ModelIdentity, ModelInput, Reading, Refusal
 
 from .card import ModelCard, verify
-from .detector import Tap
 from .gradcam import explain, split
+from .taps import Tap
 
 BATCH_SIZES = (1, 2, 4, 8)
 

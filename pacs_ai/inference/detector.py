@@ -15,27 +15,11 @@ from numpy.typing import NDArray
 from pacs_ai.errors import ModelError
 from pacs_ai.findings import Refusal, RefusalReason
 
+from .taps import Limits, Tap
+
 Floats = NDArray[np.float32]
 
 ARRAYS = ("mean", "scale", "axes", "spread", "centres", "kind", "population")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tap:
-    """A layer whose maps are averaged over `grid` x `grid` cells and laid out as one row of features."""
-
-    layer: str
-    grid: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The largest distances, and the least that each head must say, of an image that is read."""
-
-    distance: float
-    residual: float
-    kind: float
-    population: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from .detector import Tap
+from .taps import Tap
 
 
 def split(model: keras.Model, last_convolution: str, taps: Sequence[Tap] = ()) -> tuple[keras.Model, keras.Model]:

@@ -11,7 +11,8 @@ from pacs_ai_training.strangers import TURNS, drawn, turned
 
 from pacs_ai.errors import ModelError
 from pacs_ai.findings import RefusalReason
-from pacs_ai.inference.detector import Detector, Tap, load_detector
+from pacs_ai.inference.detector import Detector, load_detector
+from pacs_ai.inference.taps import Tap
 
 TAPS = (Tap(layer="last", grid=1),)
 WIDTH = 40

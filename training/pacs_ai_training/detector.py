@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from pacs_ai.inference.detector import ARRAYS, Detector, Limits, Tap
+from pacs_ai.inference.detector import ARRAYS, Detector
+from pacs_ai.inference.taps import Limits, Tap
 
 Floats = NDArray[np.float32]
 

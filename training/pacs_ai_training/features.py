@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pacs_ai.inference.detector import Tap
 from pacs_ai.inference.gradcam import pool
+from pacs_ai.inference.taps import Tap
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
