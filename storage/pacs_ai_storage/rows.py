@@ -3,7 +3,6 @@
 from dataclasses import asdict
 
 from sqlalchemy import Connection, Row, Table
-from sqlalchemy.dialects import postgresql, sqlite
 
 from .records import (
     ClaimedStudy,
@@ -22,8 +21,12 @@ AnyRow = Row[tuple[object, ...]]
 
 def insert_new(connection: Connection, table: Table, row: dict[str, object]) -> bool:
     """The row is there afterwards; True when it was not there before."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
+    # Only the dialect in use: queries import this module, and each dialect takes a while.
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment] # noqa: PLC0415
+    statement = insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
     return connection.execute(statement).first() is not None
 
 
