@@ -107,12 +107,17 @@ def _detector(document: dict[str, Any]) -> DetectorCard:
 
 def verify(card: ModelCard) -> None:
     """Model file and detector are those that the card speaks of; ModelError when they are not."""
+    _check(card.weights, card.identity.sha256)
+    if card.detector is not None:
+        _check(card.folder / card.detector.file, card.detector.sha256)
+
+
+def _check(path: Path, sha256: str) -> None:
     try:
-        found = hashlib.sha256(card.weights.read_bytes()).hexdigest()
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        message = f"{card.weights}: the model file cannot be read ({error.strerror})"
+        message = f"{path}: the model file cannot be read ({error.strerror})"
         raise ModelError(message) from error
-    if found != card.identity.sha256:
-        message = f"{card.weights}: its SHA-256 is {found}, the card says {card.identity.sha256}; it will not be used"
+    if found != sha256:
+        message = f"{path}: its SHA-256 is {found}, the card says {sha256}; it will not be used"
         raise ModelError(message)
-    card.load_detector()
