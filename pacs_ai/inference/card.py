@@ -107,17 +107,20 @@ def _detector(document: dict[str, Any]) -> DetectorCard:
 
 def verify(card: ModelCard) -> None:
     """Model file and detector are those that the card speaks of; ModelError when they are not."""
-    _check(card.weights, card.identity.sha256)
+    read_checked(card.weights, card.identity.sha256)
     if card.detector is not None:
-        _check(card.folder / card.detector.file, card.detector.sha256)
+        read_checked(card.folder / card.detector.file, card.detector.sha256)
 
 
-def _check(path: Path, sha256: str) -> None:
+def read_checked(path: Path, sha256: str) -> bytes:
+    """The content of a file of the model; ModelError when it cannot be read or has another hash than the card says."""
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
         message = f"{path}: the model file cannot be read ({error.strerror})"
         raise ModelError(message) from error
+    found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         message = f"{path}: its SHA-256 is {found}, the card says {sha256}; it will not be used"
         raise ModelError(message)
+    return content

@@ -4,10 +4,10 @@ Two distances as in Lee et al. (NeurIPS 2018), to the nearest of the known group
 and two logistic heads taught with what must be refused (outlier exposure, Hendrycks et al., ICLR 2019).
 """
 
-import hashlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pacs_ai.errors import ModelError
 from pacs_ai.findings import Refusal, RefusalReason
 
+from .card import read_checked
 from .taps import Limits, Tap
 
 Floats = NDArray[np.float32]
@@ -90,15 +91,11 @@ def _refuse(claim: str) -> Refusal:
 
 def load_detector(path: Path, sha256: str, taps: tuple[Tap, ...], limits: Limits) -> Detector:
     """The detector of a file of plain arrays; ModelError when it is not the one that the card speaks of."""
+    content = read_checked(path, sha256)
     try:
-        content = path.read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if found != sha256:
-            message = f"{path}: its SHA-256 is {found}, the card says {sha256}; it will not be used"
-            raise ModelError(message)
         with np.load(BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name].astype(np.float32) for name in ARRAYS}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         message = f"{path}: not a detector that can be used here ({type(error).__name__}: {error})"
         raise ModelError(message) from error
     return Detector(taps=taps, limits=limits, **arrays)

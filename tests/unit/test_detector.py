@@ -103,6 +103,15 @@ def test_nothing_in_a_detector_file_is_executed(detector: Detector, tmp_path: Pa
         load_detector(path, hashlib.sha256(path.read_bytes()).hexdigest(), TAPS, detector.limits)
 
 
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])
+def test_a_detector_file_that_is_none_is_not_used(content: bytes, detector: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "detector.npz"
+    path.write_bytes(content)
+
+    with pytest.raises(ModelError, match="not a detector"):
+        load_detector(path, hashlib.sha256(content).hexdigest(), TAPS, detector.limits)
+
+
 def test_a_detector_without_an_array_is_not_used(detector: Detector, tmp_path: Path) -> None:
     path = tmp_path / "detector.npz"
     np.savez(path, mean=detector.mean)
