@@ -43,8 +43,7 @@ def list_films(folder: Path) -> list[Film]:
             path=path, patient=patient_of(path.name), label=label, sha256=hashlib.sha256(path.read_bytes()).hexdigest()
         )
         for name, label in CLASSES.items()
-        for path in sorted((folder / name).glob("*"))
-        if path.suffix.lower() in {".jpeg", ".jpg", ".png"}
+        for path in _images_in(folder / name)
     ]
     if not films:
         raise FilmError(f"{folder}: no films; expected the folders NORMAL and PNEUMONIA with JPEG or PNG files")
@@ -80,8 +79,24 @@ def load_grey(films: Sequence[Film], size: int) -> NDArray[np.uint8]:
     """The films as uint8 (n, size, size), resized by the service's own function."""
     images = np.empty((len(films), size, size), np.uint8)
     for row, film in enumerate(films):
-        grey = cv2.imread(str(film.path), cv2.IMREAD_GRAYSCALE)
-        if grey is None:
-            raise FilmError(f"{film.path}: not a readable image")
-        images[row] = shrink(grey, size, size)
+        images[row] = _read_grey(film.path, size)
     return images
+
+
+def load_folder(folder: Path, size: int) -> NDArray[np.uint8]:
+    """Every JPEG and PNG of a folder as uint8 (n, size, size), by name; at least two."""
+    paths = _images_in(folder)
+    if len(paths) < 2:
+        raise FilmError(f"{folder}: no films; expected JPEG or PNG files")
+    return np.stack([_read_grey(path, size) for path in paths])
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*")) if path.suffix.lower() in {".jpeg", ".jpg", ".png"}]
+
+
+def _read_grey(path: Path, size: int) -> NDArray[np.uint8]:
+    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if grey is None:
+        raise FilmError(f"{path}: not a readable image")
+    return np.asarray(shrink(grey, size, size), np.uint8)

@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 
-from pacs_ai.imaging.geometry import shrink
 from pacs_ai.inference.card import CARD_NAME, read_card, verify
 from pacs_ai.inference.detector import Detector
 
 from .detector import VGG16_TAPS, Floats, Lessons, fit_detector, write_detector
-from .errors import FilmError
 from .features import Images, features_of
-from .films import Film, load_grey
+from .films import Film, load_folder, load_grey
 from .recipe import Films
 from .strangers import TURNS, drawn, turned
 
@@ -74,21 +71,6 @@ def teach_refusals(folder: Path, films: Films, others: Path, lot: Lot | None = N
     path = folder / CARD_NAME
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return path
-
-
-def load_folder(folder: Path, size: int) -> Images:
-    """Every JPEG and PNG of a folder as uint8 (n, size, size), by name."""
-    images = []
-    for path in sorted(folder.glob("*")):
-        if path.suffix.lower() not in {".jpeg", ".jpg", ".png"}:
-            continue
-        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if grey is None:
-            raise FilmError(f"{path}: not a readable image")
-        images.append(shrink(grey, size, size))
-    if len(images) < 2:
-        raise FilmError(f"{folder}: no films; expected JPEG or PNG files of patients whom the network was not made for")
-    return np.stack(images)
 
 
 def _by_lot(films: Sequence[Film], count: int, seed: int) -> list[Film]:
