@@ -100,10 +100,13 @@ class HeatMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the network says of one image, and where it looked; a refusal where it has not learned such images."""
+    """What the network says of one image, and where it looked; a refusal where it has not learned such images.
+
+    A network that cannot be differentiated has no heat map.
+    """
 
     classification: Classification
-    heat_map: HeatMap
+    heat_map: HeatMap | None
     refusal: Refusal | None = None
 
 

@@ -41,9 +41,10 @@ def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
     """The network, ready; TensorFlow is loaded here and not before."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it reports on missing GPUs otherwise
     from .inference.batches import BatchingClassifier  # noqa: PLC0415 - TensorFlow takes seconds to import
-    from .inference.classifier import BATCH_SIZES, KerasClassifier  # noqa: PLC0415
+    from .inference.classifier import CardClassifier  # noqa: PLC0415
+    from .inference.network import BATCH_SIZES  # noqa: PLC0415
 
-    classifier = KerasClassifier(
+    classifier = CardClassifier(
         card, settings.model.threshold or None, any_population=settings.model.allow_outside_population
     )
     return BatchingClassifier(classifier, sizes=BATCH_SIZES)

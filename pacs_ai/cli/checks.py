@@ -1,6 +1,7 @@
 """`config`, `model` and `migrate`."""
 
 import json
+import os
 from typing import Any
 
 import typer
@@ -68,10 +69,17 @@ def _line(value: object) -> str:
 
 
 def model_verify(config: ConfigOption = None) -> None:
-    """The model file is the one that its card speaks of."""
+    """Model file and detector are those that the card speaks of, and the network computes what the card says."""
     card = read_card(settings_of(config).model.path)
     verify(card)
     typer.echo(f"{card.weights}: sha256 {card.identity.sha256} as on the card")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from pacs_ai.inference.classifier import open_network  # noqa: PLC0415 - TensorFlow takes seconds to import
+    from pacs_ai.inference.examples import check_examples  # noqa: PLC0415
+
+    difference = check_examples(card, open_network(card))
+    if difference is not None:
+        typer.echo(f"{len(card.examples)} example outputs as on the card, within {difference:.1g}")
 
 
 def migrate(config: ConfigOption = None) -> None:

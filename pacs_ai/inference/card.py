@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from pacs_ai.errors import ModelError
 from pacs_ai.findings import ModelIdentity, Population
 
+from .calibration import Calibration
 from .taps import Limits, Tap
 
 if TYPE_CHECKING:
     from .detector import Detector
 
 CARD_NAME = "card.json"
+SEAL = "sealed"
+LOGIT, PROBABILITY = "logit", "probability"
 EMBEDDED = Path(__file__).parent.parent / "models" / "pneumonia-vgg16"
 
 
@@ -30,7 +33,7 @@ class DetectorCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """What the service needs of a card; `document` is all of it. Probability: sigmoid(logit / temperature + bias)."""
+    """What the service needs of a card; `document` is all of it."""
 
     folder: Path
     file: str
@@ -38,9 +41,10 @@ class ModelCard:
     input_size: int
     last_convolution: str
     threshold: float
-    temperature: float
-    bias: float
+    output: str
+    calibration: Calibration
     population: Population
+    examples: tuple[float, ...]
     detector: DetectorCard | None
     document: dict[str, Any]
 
@@ -66,6 +70,7 @@ def read_card(path: str | Path) -> ModelCard:
     card = folder if folder.suffix == ".json" else folder / CARD_NAME
     try:
         document = json.loads(card.read_text(encoding="utf-8"))
+        _check_seal(card, document)
         return _card(card.parent, document)
     except OSError as error:
         message = (
@@ -77,6 +82,19 @@ def read_card(path: str | Path) -> ModelCard:
         raise ModelError(message) from error
 
 
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """The card with the hash over all that it says, the hashes of its files included."""
+    content = {key: value for key, value in document.items() if key != SEAL}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return content | {SEAL: hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+def _check_seal(card: Path, document: dict[str, Any]) -> None:
+    if SEAL in document and sealed(document)[SEAL] != document[SEAL]:
+        message = f"{card}: changed since it was sealed; `pacs-ai-train card` seals what was changed on purpose"
+        raise ModelError(message)
+
+
 def _card(folder: Path, document: dict[str, Any]) -> ModelCard:
     population = document["population"]
     return ModelCard(
@@ -84,16 +102,30 @@ def _card(folder: Path, document: dict[str, Any]) -> ModelCard:
         file=Path(document["file"]).name,
         identity=ModelIdentity(name=document["name"], version=document["version"], sha256=document["sha256"]),
         input_size=int(document["input"]["rows"]),
-        last_convolution=document["grad_cam"]["layer"],
+        last_convolution=document.get("grad_cam", {}).get("layer", ""),
         threshold=float(document["operating_point"]["threshold"]),
-        temperature=float(document["calibration"]["temperature"]),
-        bias=float(document["calibration"].get("bias", 0.0)),
+        output=_output(document.get("output", LOGIT)),
+        calibration=_calibration(document["calibration"]),
         population=Population(
             min_age_years=population.get("min_age_years"), max_age_years=population.get("max_age_years")
         ),
+        examples=tuple(float(logit) for logit in document.get("examples", {}).get("logits", ())),
         detector=_detector(document["detector"]) if document.get("detector") else None,
         document=document,
     )
+
+
+def _calibration(document: dict[str, Any]) -> Calibration:
+    if "steps" in document:
+        return Calibration(steps=tuple((float(logit), float(probability)) for logit, probability in document["steps"]))
+    return Calibration(temperature=float(document["temperature"]), bias=float(document.get("bias", 0.0)))
+
+
+def _output(said: str) -> str:
+    if said not in {LOGIT, PROBABILITY}:
+        message = f"output {said!r} is neither {LOGIT} nor {PROBABILITY}"
+        raise ValueError(message)
+    return said
 
 
 def _detector(document: dict[str, Any]) -> DetectorCard:

@@ -1,28 +1,24 @@
-"""A Keras network as the service uses it: hash checked, one compiled function for each batch size, never `predict`."""
+"""The network of a card as the service reads with it: hashes checked, batches of fixed sizes, calibrated."""
 
 from collections.abc import Sequence
-from functools import partial
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from pacs_ai.errors import ModelError
 from pacs_ai.findings import Classification, HeatMap, ModelIdentity, ModelInput, Reading, Refusal
 
 from .card import ModelCard, verify
-from .gradcam import explain, split
+from .network import BATCH_SIZES, Network
 from .taps import Tap
 
-BATCH_SIZES = (1, 2, 4, 8)
+ONNX_SUFFIX = ".onnx"
 
 
-class KerasClassifier:
-    """Reads images in batches of fixed sizes; safe to call from one thread at a time."""
+class CardClassifier:
+    """Reads images; safe to call from one thread at a time."""
 
     def __init__(self, card: ModelCard, threshold: float | None = None, *, any_population: bool = False) -> None:
-        """The network is loaded and its function traced for each batch size; ModelError when it is not the card's."""
+        """The network is loaded and ready; ModelError when a file of it is not the card's."""
         verify(card)
         self.identity: ModelIdentity = card.identity
         self.threshold = card.threshold if threshold is None else threshold
@@ -30,9 +26,7 @@ class KerasClassifier:
         self._card = card
         self._any_population = any_population
         self._detector = card.load_detector()
-        taps = self._detector.taps if self._detector else ()
-        backbone, head = split(_load(card), card.last_convolution, taps)
-        self._functions = {size: _compiled(backbone, head, taps, size, card.input_size) for size in BATCH_SIZES}
+        self._network = open_network(card, self._detector.taps if self._detector else ())
 
     def read(self, inputs: Sequence[ModelInput]) -> list[Reading]:
         """One reading for each input, in order."""
@@ -45,11 +39,11 @@ class KerasClassifier:
         size = next(size for size in BATCH_SIZES if size >= len(images))
         batch = np.zeros((size, self.input_size, self.input_size, 1), np.float32)
         batch[: len(images)] = images
-        logits, maps, features = (part.numpy()[: len(images)] for part in self._functions[size](tf.constant(batch)))
-        refusals = self._refusals(features)
+        found = self._network.run(batch)
+        refusals = self._refusals(found.features[: len(images)])
         return [
-            self._reading(float(logit), heat, refusal)
-            for logit, heat, refusal in zip(logits, maps, refusals, strict=True)
+            self._reading(float(found.logits[row]), None if found.maps is None else found.maps[row], refusal)
+            for row, refusal in enumerate(refusals)
         ]
 
     def _refusals(self, features: NDArray[np.float32]) -> list[Refusal | None]:
@@ -57,31 +51,27 @@ class KerasClassifier:
             return [None] * len(features)
         return self._detector.judge(features, any_population=self._any_population)
 
-    def _reading(self, logit: float, heat: NDArray[np.float32], refusal: Refusal | None) -> Reading:
-        calibrated = logit / self._card.temperature + self._card.bias
-        highest = float(heat.max())
+    def _reading(self, logit: float, heat: NDArray[np.float32] | None, refusal: Refusal | None) -> Reading:
         return Reading(
             classification=Classification(
-                probability=float(1.0 / (1.0 + np.exp(-calibrated))), threshold=self.threshold
+                probability=self._card.calibration.probability(logit), threshold=self.threshold
             ),
-            heat_map=HeatMap(values=heat / highest if highest > 0 else heat),
+            heat_map=None if heat is None else _scaled(heat),
             refusal=refusal,
         )
 
 
-def _load(card: ModelCard) -> keras.Model:
-    try:
-        model = keras.saving.load_model(card.weights, compile=False, safe_mode=True)
-        for layer in (card.last_convolution, *(tap.layer for tap in (card.detector.taps if card.detector else ()))):
-            model.get_layer(layer)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        message = f"{card.weights}: not a Keras model that can be used here ({type(error).__name__}: {error})"
-        raise ModelError(message) from error
-    return model
+def _scaled(heat: NDArray[np.float32]) -> HeatMap:
+    highest = float(heat.max())
+    return HeatMap(values=heat / highest if highest > 0 else heat)
 
 
-def _compiled(
-    backbone: keras.Model, head: keras.Model, taps: tuple[Tap, ...], batch: int, size: int
-) -> tf.types.experimental.ConcreteFunction:
-    signature = tf.TensorSpec((batch, size, size, 1), tf.float32)
-    return tf.function(partial(explain, backbone, head, taps), autograph=False).get_concrete_function(signature)
+def open_network(card: ModelCard, taps: Sequence[Tap] = ()) -> Network:
+    """The network of the card, by the library that its file is for; ModelError when it cannot be used."""
+    if card.weights.suffix == ONNX_SUFFIX:
+        from .onnx_network import OnnxNetwork  # noqa: PLC0415 - only one of the two libraries is needed
+
+        return OnnxNetwork(card)
+    from .keras_network import KerasNetwork  # noqa: PLC0415
+
+    return KerasNetwork(card, taps)

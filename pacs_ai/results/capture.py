@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
+from pacs_ai.findings import HeatMap
 from pacs_ai.header import number, numbers, text, texts
 
 from . import drawing
@@ -24,18 +25,26 @@ SERIES_NUMBER = 9002
 
 
 def build_capture(image: ReadImage, author: Author, policy: HeatMapPolicy, when: datetime) -> Dataset:
-    """One capture of one read image, in JPEG Baseline; the same arguments give the same bytes."""
-    draws_map = policy == "always" or (policy == "positive" and image.reading.classification.is_positive)
+    """One capture of one read image, in JPEG Baseline; the same arguments give the same bytes.
+
+    Where the network has no heat map, none is drawn, whatever the policy says.
+    """
+    heat_map = _map_to_draw(image, policy)
     key = (text(image.header, "SOPInstanceUID"), *author.key, policy, when.isoformat())
     capture = new_instance(SecondaryCaptureImageStorage, derive_uid("capture", *key))
     take_over(patient_and_study(image.header), capture)
     _series(capture, image.header, author, when)
-    _image(capture, image, when, draws_map=draws_map)
-    ratio = _pixels(capture, _drawn(image, author, draws_map=draws_map))
-    _derivation(capture, image.header, draws_map=draws_map)
+    _image(capture, image, when, draws_map=heat_map is not None)
+    ratio = _pixels(capture, _drawn(image, author, heat_map))
+    _derivation(capture, image.header, draws_map=heat_map is not None)
     _lossy(capture, image.header, ratio)
     sign(capture, author, when)
     return capture
+
+
+def _map_to_draw(image: ReadImage, policy: HeatMapPolicy) -> HeatMap | None:
+    draws_map = policy == "always" or (policy == "positive" and image.reading.classification.is_positive)
+    return image.reading.heat_map if draws_map else None
 
 
 def caption(image: ReadImage, author: Author) -> tuple[str, ...]:
@@ -51,8 +60,8 @@ def caption(image: ReadImage, author: Author) -> tuple[str, ...]:
     )
 
 
-def _drawn(image: ReadImage, author: Author, *, draws_map: bool) -> NDArray[np.uint8]:
-    film = drawing.with_heat_map(image.display, image.reading.heat_map) if draws_map else drawing.plain(image.display)
+def _drawn(image: ReadImage, author: Author, heat_map: HeatMap | None) -> NDArray[np.uint8]:
+    film = drawing.plain(image.display) if heat_map is None else drawing.with_heat_map(image.display, heat_map)
     return drawing.with_caption(film, caption(image, author))
 
 

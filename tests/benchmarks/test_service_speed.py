@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from pacs_ai.inference.card import read_card
-from pacs_ai.inference.classifier import KerasClassifier
+from pacs_ai.inference.classifier import CardClassifier
 from tests.acceptance.peers import COMMAND, Orthanc, Serve, free_port, storescu, wait_until
 
 
@@ -89,7 +89,7 @@ def test_two_hundred_radiographs_flow_at_the_pace_of_the_network(
 
 def _bare_images_per_second() -> float:
     """Forward passes in batches of 8 of the network as it is shipped, with nothing else running."""
-    network = KerasClassifier(read_card(""))
+    network = CardClassifier(read_card(""))
     batch = tf.constant(np.random.default_rng(0).random((8, 224, 224, 1), np.float32))
     network._functions[8](batch)
     seconds = _seconds(lambda: [network._functions[8](batch) for _ in range(8)])

@@ -8,6 +8,7 @@ import pytest
 
 from pacs_ai.errors import ModelError
 from pacs_ai.findings import ModelIdentity, Population
+from pacs_ai.inference.calibration import Calibration
 from pacs_ai.inference.card import EMBEDDED, read_card, verify
 
 CARD: dict[str, Any] = {
@@ -36,7 +37,7 @@ def test_the_embedded_card_is_read_when_no_path_is_given_and_its_model_is_the_on
     assert card.folder == EMBEDDED
     assert card.input_size == 224
     assert 0 < card.threshold < 1
-    assert card.temperature > 0
+    assert card.calibration.temperature > 0
     assert card.document["name"] == card.identity.name
 
 
@@ -45,7 +46,7 @@ def test_a_card_is_read_from_its_folder(tmp_path: Path) -> None:
 
     verify(card)
     assert card.identity == ModelIdentity(name="tiny", version="0.0.1", sha256=CARD["sha256"])
-    assert (card.threshold, card.temperature, card.bias, card.last_convolution) == (0.41, 1.5, 0.0, "last")
+    assert (card.threshold, card.calibration, card.last_convolution) == (0.41, Calibration(temperature=1.5), "last")
     assert card.population == Population(min_age_years=1, max_age_years=5)
     assert card.weights == tmp_path / "model.keras"
 

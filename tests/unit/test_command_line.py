@@ -43,7 +43,6 @@ QUERIES = [
     ["config", "check"],
     ["config", "show"],
     ["model", "show"],
-    ["model", "verify"],
 ]
 HEAVY = {"tensorflow", "keras", "highdicom", "alembic"}
 ALL_IN_ONE = """

@@ -17,14 +17,16 @@ from pacs_ai_training.films import (
     without_patients,
 )
 from pacs_ai_training.scores import (
-    Calibration,
     auc,
     bootstrap,
     calibrate,
+    probabilities_of,
     sensitivity,
     specificity,
     threshold_for_sensitivity,
 )
+
+from pacs_ai.inference.calibration import Calibration
 
 
 def _film(patient: str, label: int, sha256: str = "") -> Film:
@@ -122,7 +124,7 @@ def test_without_any_range_augmentation_changes_nothing() -> None:
 def test_calibration_finds_the_slope_and_offset_that_made_the_labels() -> None:
     rng = np.random.default_rng(2)
     logits = rng.normal(0, 4, 20_000)
-    labels = (rng.random(20_000) < Calibration(temperature=2.0, bias=-0.5).probability(logits)).astype(float)
+    labels = (rng.random(20_000) < probabilities_of(Calibration(temperature=2.0, bias=-0.5), logits)).astype(float)
 
     found = calibrate(logits, labels)
 

@@ -1,15 +1,15 @@
 """Random but seeded changes to a film, of the kinds that positioning and exposure make."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
+class Augmentation(BaseModel):
     """The range of each change; all are drawn uniformly and independently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rotation_degrees: float = 12.0
     shift_share: float = 0.08

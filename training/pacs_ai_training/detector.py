@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -18,12 +19,20 @@ DETECTOR_NAME = "detector.npz"
 # Validation films come from the source of the training films; those of another device lie a little further out.
 _ROOM = 1.25
 _MUST_BE_REFUSED = 0.99
-VGG16_TAPS = (
+_VGG16_TAPS = (
     Tap(layer="block2_conv2", grid=1),
     Tap(layer="block3_conv3", grid=1),
     Tap(layer="block4_conv3", grid=2),
     Tap(layer="block5_conv3", grid=2),
 )
+
+
+def taps_of(model: keras.Model, last_convolution: str) -> tuple[Tap, ...]:
+    """Layers of several depths where the network is VGG16; its last convolution where it is another."""
+    names = {layer.name for layer in model.layers}
+    if all(tap.layer in names for tap in _VGG16_TAPS):
+        return _VGG16_TAPS
+    return (Tap(layer=last_convolution, grid=2),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,31 +10,47 @@ import h5py
 import keras
 import numpy as np
 
+from .errors import written
+
 MODEL_NAME = "model.keras"
 _WEIGHTS = "model.weights.h5"
 _FIXED_TIME = (2026, 1, 1, 0, 0, 0)  # the same weights give the same file; HDF5 keeps times when it tracks order
 
 
-def export_model(model: keras.Model, folder: Path) -> tuple[Path, str]:
+def export_model(model: keras.Model, folder: Path, name: str = MODEL_NAME) -> tuple[Path, str]:
     """(file, SHA-256): any Keras loads the file, as float32; the rounding is far below what training left open."""
     folder.mkdir(parents=True, exist_ok=True)
-    full = folder / "full.keras"
-    model.save(full)
-    path = folder / MODEL_NAME
-    with zipfile.ZipFile(full) as source, zipfile.ZipFile(path, "w") as target:
-        for name in sorted(source.namelist()):
-            content = _halved(source.read(name)) if name == _WEIGHTS else _timeless(name, source.read(name))
-            target.writestr(zipfile.ZipInfo(name, _FIXED_TIME), content, compress_type=zipfile.ZIP_STORED)
-    full.unlink()
+    full, part, path = folder / "full.keras", folder / "model.part", folder / name
+    with written(folder):
+        model.save(full)
+        with zipfile.ZipFile(full) as source, zipfile.ZipFile(part, "w") as target:
+            for entry in sorted(source.namelist()):
+                content = _halved(source.read(entry)) if entry == _WEIGHTS else _timeless(entry, source.read(entry))
+                target.writestr(zipfile.ZipInfo(entry, _FIXED_TIME), content, compress_type=zipfile.ZIP_STORED)
+        part.replace(path)
+        full.unlink()
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _timeless(name: str, content: bytes) -> bytes:
-    if name != "metadata.json":
+    """Without the time of day and the places in memory that Keras writes down."""
+    if not name.endswith(".json"):
         return content
-    metadata = json.loads(content)
-    metadata.pop("date_saved", None)
-    return json.dumps(metadata).encode()
+    document = json.loads(content)
+    document.pop("date_saved", None)
+    return json.dumps(_renumbered(document, {})).encode()
+
+
+def _renumbered(part: object, numbers: dict[int, int]) -> object:
+    """Objects that are shared are numbered in the order in which they come."""
+    if isinstance(part, list):
+        return [_renumbered(one, numbers) for one in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: numbers.setdefault(value, len(numbers)) if key == "shared_object_id" else _renumbered(value, numbers)
+        for key, value in part.items()
+    }
 
 
 def _halved(content: bytes) -> bytes:

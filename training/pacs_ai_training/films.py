@@ -1,4 +1,4 @@
-"""Labelled films in folders (`train|val|test` / `NORMAL|PNEUMONIA`), their patients, and splits by patient."""
+"""Labelled films, their patients, splits by patient, and their pixels as the service sees them."""
 
 import hashlib
 import re
@@ -10,22 +10,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pacs_ai.errors import PacsAiError
+from pacs_ai.imaging.decoders import register
+from pacs_ai.imaging.film import open_film
 from pacs_ai.imaging.geometry import shrink
 
 from .errors import FilmError
 
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
+_LABELS = {"0": 0, "0.0": 0, "normal": 0, "negative": 0, "1": 1, "1.0": 1, "pneumonia": 1, "positive": 1}
+_PICTURES = {".jpeg", ".jpg", ".png"}
+_DICOM = {".dcm", ".dicom"}
 _PATIENT = re.compile(r"^(?:(?:NORMAL|PNEUMONIA)_)?(person\d+|(?:NORMAL2-)?IM-\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Film:
-    """One labelled radiograph on disk."""
+    """One labelled radiograph on disk; `part` is where its publisher put it (train, validation, test), if anywhere."""
 
     path: Path
     patient: str
     label: int
     sha256: str
+    part: str = ""
 
 
 def patient_of(name: str) -> str:
@@ -36,17 +43,30 @@ def patient_of(name: str) -> str:
     return found[1]
 
 
-def list_films(folder: Path) -> list[Film]:
-    """Every JPEG and PNG under NORMAL and PNEUMONIA, sorted by name, with patient, label and hash."""
+def label_of(said: str) -> int | None:
+    """0 or 1 as a reader wrote it (0, normal, negative; 1, pneumonia, positive); None for any other word."""
+    return _LABELS.get(said.strip().lower())
+
+
+def film_at(path: Path, *, patient: str, label: int, part: str = "") -> Film:
+    """The film with its hash; FilmError when the file cannot be read."""
+    try:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise FilmError(f"{path}: cannot be read ({error.strerror})") from error
+    return Film(path=path, patient=patient, label=label, sha256=sha256, part=part)
+
+
+def list_films(folder: Path, *, part: str = "") -> list[Film]:
+    """Every JPEG, PNG and DICOM file under NORMAL and PNEUMONIA, sorted by name; FilmError when a class has none."""
     films = [
-        Film(
-            path=path, patient=patient_of(path.name), label=label, sha256=hashlib.sha256(path.read_bytes()).hexdigest()
-        )
+        film_at(path, patient=patient_of(path.name), label=label, part=part)
         for name, label in CLASSES.items()
-        for path in _images_in(folder / name)
+        for path in images_in(folder / name)
     ]
-    if not films:
-        raise FilmError(f"{folder}: no films; expected the folders NORMAL and PNEUMONIA with JPEG or PNG files")
+    for name, label in CLASSES.items():
+        if not any(film.label == label for film in films):
+            raise FilmError(f"{folder / name}: no films; expected the folders NORMAL and PNEUMONIA with image files")
     return films
 
 
@@ -76,27 +96,42 @@ def _parted(films: Sequence[Film], is_drawn: Callable[[Film], bool]) -> tuple[li
 
 
 def load_grey(films: Sequence[Film], size: int) -> NDArray[np.uint8]:
-    """The films as uint8 (n, size, size), resized by the service's own function."""
+    """The films as uint8 (n, size, size), as the service's own functions make them; FilmError names a corrupt one."""
     images = np.empty((len(films), size, size), np.uint8)
     for row, film in enumerate(films):
-        images[row] = _read_grey(film.path, size)
+        images[row] = read_grey(film.path, size)
     return images
 
 
 def load_folder(folder: Path, size: int) -> NDArray[np.uint8]:
     """Every JPEG and PNG of a folder as uint8 (n, size, size), by name; at least two."""
-    paths = _images_in(folder)
+    paths = images_in(folder)
     if len(paths) < 2:
-        raise FilmError(f"{folder}: no films; expected JPEG or PNG files")
-    return np.stack([_read_grey(path, size) for path in paths])
+        raise FilmError(f"{folder}: no films; expected image files")
+    return np.stack([read_grey(path, size) for path in paths])
 
 
-def _images_in(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*")) if path.suffix.lower() in {".jpeg", ".jpg", ".png"}]
+def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder, by name."""
+    return [path for path in sorted(folder.glob("*")) if path.suffix.lower() in _PICTURES | _DICOM]
 
 
-def _read_grey(path: Path, size: int) -> NDArray[np.uint8]:
+def read_grey(path: Path, size: int) -> NDArray[np.uint8]:
+    """One film as uint8 (size, size); a DICOM instance goes through the service's own pixel functions."""
+    if not path.is_file():
+        raise FilmError(f"{path}: there is no such file")
+    if path.suffix.lower() not in _PICTURES:
+        return _read_instance(path, size)
     grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise FilmError(f"{path}: not a readable image")
     return np.asarray(shrink(grey, size, size), np.uint8)
+
+
+def _read_instance(path: Path, size: int) -> NDArray[np.uint8]:
+    register()
+    try:
+        pixels = open_film(path, input_size=size).model_input.pixels
+    except (PacsAiError, OSError) as error:
+        raise FilmError(f"{path}: {error}") from error
+    return np.rint(pixels[..., 0] * 255).astype(np.uint8)

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pacs_ai.findings import ModelInput, Reading
 from pacs_ai.imaging.geometry import to_network_scale
 from pacs_ai.inference.card import ModelCard, read_card
-from pacs_ai.inference.classifier import KerasClassifier
-from pacs_ai.results.drawing import with_heat_map
+from pacs_ai.inference.classifier import CardClassifier
+from pacs_ai.results.drawing import Rgb, plain, with_heat_map
 
 from .evaluation import Evaluation, Judged, evaluate, worst_mistakes
 from .films import CLASSES, Film, load_grey
@@ -21,7 +22,7 @@ from .plots import write_plots
 def judge(card: ModelCard, films: Sequence[Film]) -> tuple[Judged, list[Reading]]:
     """What the service's own classifier says of the films, each read whether or not the detector would refuse it."""
     images = load_grey(films, card.input_size)
-    readings = KerasClassifier(card).read([ModelInput(pixels=to_network_scale(image / 255)) for image in images])
+    readings = CardClassifier(card).read([ModelInput(pixels=to_network_scale(image / 255)) for image in images])
     judged = Judged(
         films=tuple(films),
         probabilities=np.array([reading.classification.probability for reading in readings]),
@@ -57,6 +58,11 @@ def write_evaluation(model: str | Path, films: Sequence[Film], out: Path, *, par
     return evaluation
 
 
+def picture_of(film: NDArray[np.uint8], reading: Reading) -> Rgb:
+    """The film under its heat map, or alone where the network has none."""
+    return plain(film) if reading.heat_map is None else with_heat_map(film, reading.heat_map)
+
+
 def _mistakes(judged: Judged, readings: Sequence[Reading], size: int) -> list[Mistake]:
     names = {label: name.lower() for name, label in CLASSES.items()}
     rows = worst_mistakes(judged)
@@ -66,7 +72,7 @@ def _mistakes(judged: Judged, readings: Sequence[Reading], size: int) -> list[Mi
             name=judged.films[row].path.name,
             label=names[judged.films[row].label],
             probability=readings[row].classification.probability,
-            picture=with_heat_map(film, readings[row].heat_map),
+            picture=picture_of(film, readings[row]),
         )
         for row, film in zip(rows, films, strict=True)
     ]

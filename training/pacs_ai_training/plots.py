@@ -1,6 +1,7 @@
 """The figures of an evaluation as pictures: each as SVG and PNG, readable in grey and by the colour-blind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,8 +11,27 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from .evaluation import BINS, Judged
+from .fit import Epoch
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#777777"  # Wong, Nature Methods 8, 441 (2011)
+
+
+def write_history(log: Sequence[Epoch], folder: Path) -> Path:
+    """The SVG of loss and AUC by epoch, stage after stage; a PNG of the same name lies beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = Figure(figsize=(9.2, 4.0), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = range(1, len(log) + 1)
+    for axes, name in ((left, "loss"), (right, "auc")):
+        axes.plot(epochs, [getattr(epoch, name) for epoch in log], "o-", color=_BLUE, label="training (augmented)")
+        axes.plot(epochs, [getattr(epoch, f"val_{name}") for epoch in log], "o-", color=_ORANGE, label="validation")
+        for number, (before, after) in enumerate(pairwise(log), start=1):
+            if before.stage != after.stage:
+                axes.axvline(number + 0.5, color=_GREY, linestyle=":", linewidth=1)
+        axes.set(xlabel="epoch", ylabel=name.upper() if name == "auc" else name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    left.legend()
+    return _save(figure, folder / "training_history")
 
 
 def write_plots(judged: Judged, folder: Path) -> dict[str, Path]:
@@ -24,6 +44,10 @@ def write_plots(judged: Judged, folder: Path) -> dict[str, Path]:
 def _write(draw: Callable[[Axes, Judged], None], judged: Judged, stem: Path) -> Path:
     figure = Figure(figsize=(4.6, 4.0), layout="constrained")
     draw(figure.add_subplot(), judged)
+    return _save(figure, stem)
+
+
+def _save(figure: Figure, stem: Path) -> Path:
     figure.savefig(stem.with_suffix(".png"), dpi=120, metadata={"Software": None})
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
     return stem.with_suffix(".svg")

@@ -1,107 +1,175 @@
-"""The run that made the embedded network, from a folder of films to a model file with its card."""
+"""Every choice of a run, in one TOML file that is stored with the result."""
 
-import logging
-from dataclasses import asdict, dataclass
+import tomllib
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, Literal
 
-import keras
-import numpy as np
-from numpy.typing import NDArray
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .card import metrics, write_card
-from .export import MODEL_NAME, export_model
-from .films import Film, list_films, load_grey, patient_of, split_by_patient, without_duplicates, without_patients
-from .fit import Recipe, train
-from .network import LAST_CONVOLUTION, build_vgg16
-from .operating_point import Rule, choose, in_words
-from .scores import calibrate
+from .augment import Augmentation
+from .errors import FilmError
+from .operating_point import Rule
+from .scores import Method
 
-log = logging.getLogger(__name__)
-
-TARGET_SENSITIVITY = 0.95
+RECIPE_NAME = "recipe.toml"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Films:
-    """Who learns, who chooses, who judges."""
+class Part(BaseModel):
+    """Unknown keys are refused: a misspelt choice would silently be the default."""
 
-    train: list[Film]
-    validation: list[Film]
-    test: list[Film]
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def gather(data: Path, left_out: Path | None, recipe: Recipe) -> Films:
-    """Validation patients come from the training part; no patient of the test part or of `left_out` is learned from."""
-    test = list_films(data / "test")
-    known = list_films(data / "train") + (list_films(data / "val") if (data / "val").is_dir() else [])
-    shipped = {patient_of(path.name) for path in left_out.iterdir()} if left_out else set()
-    usable = without_patients(without_duplicates(known), shipped | {film.patient for film in test})
-    rest, validation = split_by_patient(usable, share=recipe.validation_share, seed=recipe.seed)
-    return Films(train=rest, validation=validation, test=test)
+class Layout(StrEnum):
+    """The form in which a set of films is published."""
+
+    FOLDERS = "folders"
+    MANIFEST = "manifest"
+    RSNA = "rsna"
+    NIH = "nih"
+    CHEXPERT = "chexpert"
 
 
-def fit(films: Films, weights: Path, out: Path, recipe: Recipe) -> keras.Model:
-    """The trained network; checkpoints and logs are under `out`."""
-    out.mkdir(parents=True, exist_ok=True)
-    keras.utils.set_random_seed(recipe.seed)
-    keras.mixed_precision.set_global_policy(recipe.mixed_precision)
-    log.info("%d films to learn from, %d to choose by", len(films.train), len(films.validation))
-    model = build_vgg16(weights, size=recipe.size)
-    train(model, _loaded(films.train, recipe), _loaded(films.validation, recipe), recipe, out)
-    keras.mixed_precision.set_global_policy("float32")
-    plain = build_vgg16(None, size=recipe.size)
-    plain.set_weights(model.get_weights())
-    return plain
+class FilmsChoice(Part):
+    """Which films, and who of them chooses."""
+
+    layout: Layout = Layout.FOLDERS
+    finding: str = "Pneumonia"
+    views: tuple[str, ...] = ("PA", "AP")
+    validation_share: float = Field(default=0.12, gt=0, lt=1)
+    test_share: float = Field(default=0.15, gt=0, lt=1)
+    source: str = "Kermany, Zhang, Goldbaum: Chest X-Ray Images, Mendeley Data, doi:10.17632/rscbjbr9sj"
+    license: str = "CC BY 4.0"
 
 
-def ship(model: keras.Model, films: Films, out: Path, recipe: Recipe, *, name: str, version: str) -> Path:
-    """Model file and card are in `out`; every figure on the card is of the file as it is shipped, in float16."""
-    path, sha256 = export_model(model, out)
-    shipped = keras.saving.load_model(path, compile=False)
-    logits = {part: logits_of(shipped, load_grey(getattr(films, part), recipe.size)) for part in ("validation", "test")}
-    labels = {part: _labels(getattr(films, part)).astype(np.float64) for part in ("validation", "test")}
-    calibration = calibrate(logits["validation"], labels["validation"])
-    probabilities = {part: calibration.probability(found) for part, found in logits.items()}
-    threshold = choose(Rule.SENSITIVITY, probabilities["validation"], labels["validation"], TARGET_SENSITIVITY)
-    return write_card(
-        out,
-        identity={"name": name, "version": version, "file": MODEL_NAME, "sha256": sha256},
-        calibration=calibration,
-        operating_point={
-            "threshold": threshold,
-            "rule": in_words(Rule.SENSITIVITY, TARGET_SENSITIVITY, "validation patients"),
-        },
-        architecture=f"VGG16 up to {LAST_CONVOLUTION}, global average, dense 128, one logit; "
-        f"learned: {', '.join(recipe.tuned_layers)}",
-        metrics={
-            part: metrics(probabilities[part], labels[part], getattr(films, part), threshold)
-            for part in ("validation", "test")
-        },
-        training_data={
-            "source": "Kermany, Zhang, Goldbaum: Chest X-Ray Images, Mendeley Data, doi:10.17632/rscbjbr9sj",
-            "license": "CC BY 4.0",
-            "films": len(films.train),
-            "split": "by patient; byte-identical films once; no patient of the test part or of the shipped samples",
-            "test": "half of the published test part, by patient",
-            "pretraining": "ImageNet weights of the Oxford Visual Geometry Group, CC BY 4.0",
-        },
-        recipe={key: value for key, value in asdict(recipe).items() if key != "augmentation"}
-        | {"augmentation": asdict(recipe.augmentation)},
+class NetworkChoice(Part):
+    """Backbone and head."""
+
+    backbone: str = "vgg16"
+    size: int = Field(default=224, ge=32)
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+    units: int = Field(default=128, ge=1)
+    pretraining: str = "ImageNet weights of the Oxford Visual Geometry Group, CC BY 4.0"
+
+
+class Stage(Part):
+    """Layers after `learn_after` learn: a layer's name, or "head", "last blocks", "nothing" for the whole network.
+
+    Films go through the frozen part once for each augmented copy, and its features are kept on disk for
+    `epochs_per_copy` epochs.
+    """
+
+    name: str
+    learn_after: str
+    epochs: int = Field(ge=1)
+    rate: float = Field(gt=0)
+    epochs_per_copy: int = Field(default=1, ge=1)
+
+
+class TrainingChoice(Part):
+    """How weights are moved."""
+
+    batch: int = Field(default=32, ge=2)
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    weight_decay: float = Field(default=1e-4, ge=0)
+    label_smoothing: float = Field(default=0.05, ge=0, lt=0.5)
+    balance: Literal["weights", "sampling", "none"] = "weights"
+    patience: int = Field(default=3, ge=1)
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
+
+
+class CalibrationChoice(Part):
+    """Fitted on validation patients, each seen plain and in `copies` restyled copies: other sites expose otherwise."""
+
+    method: Method = Method.TEMPERATURE
+    copies: int = Field(default=3, ge=0)
+    rule: Rule = Rule.SENSITIVITY
+    target: float = Field(default=0.98, gt=0, le=1)
+
+
+class PopulationChoice(Part):
+    """Whom the network is for, in completed years; absent where the films do not say."""
+
+    min_age_years: int | None = None
+    max_age_years: int | None = None
+    description: str
+    limits: tuple[str, ...] = ("Not a medical device. For research and for trying out workflows.",)
+
+
+_CHILDREN = PopulationChoice(
+    min_age_years=1,
+    max_age_years=5,
+    description="children of one to five completed years, frontal chest radiographs, one hospital",
+    limits=(
+        "One hospital (Guangzhou), children of one to five years; networks from them were near chance on adults.",
+        "Films were squashed to 224 x 224; small findings, lines, tubes, effusions and nodules are not looked for.",
+        "Probabilities are for places where every second film shows pneumonia. Calibrate on site.",
+        "Labels are of the film, by readers, not of the patient by microbiology.",
+        "Single signs burned into a film (letters, exposure values) may sway it, although training varied them.",
+        "Not a medical device. For research and for trying out workflows.",
+    ),
+)
+
+
+class Recipe(Part):
+    """Every choice of a run; the defaults are those of the embedded network."""
+
+    name: str = "pneumonia-vgg16"
+    version: str = "1.1.0"
+    seed: int = 20261123
+    films: FilmsChoice = FilmsChoice()
+    network: NetworkChoice = NetworkChoice()
+    stages: tuple[Stage, ...] = (
+        Stage(name="head", learn_after="head", epochs=3, epochs_per_copy=3, rate=1e-3),
+        Stage(name="blocks", learn_after="last blocks", epochs=8, epochs_per_copy=2, rate=5e-5),
     )
+    training: TrainingChoice = TrainingChoice()
+    augmentation: Augmentation = Augmentation()
+    calibration: CalibrationChoice = CalibrationChoice()
+    population: PopulationChoice = _CHILDREN
 
 
-def logits_of(model: keras.Model, images: NDArray[np.uint8], *, batch: int = 32) -> NDArray[np.float64]:
-    """One logit for each film, computed in float32 as the service does."""
-    found = [
-        model(images[start : start + batch, ..., np.newaxis].astype(np.float32) / np.float32(255), training=False)
-        for start in range(0, len(images), batch)
-    ]
-    return np.concatenate([np.asarray(part)[:, 0] for part in found]).astype(np.float64)
+def read_recipe(path: Path) -> Recipe:
+    """The recipe; FilmError names every key that is unknown or out of range."""
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise FilmError(message) from error
+    except tomllib.TOMLDecodeError as error:
+        message = f"{path}: not TOML ({error})"
+        raise FilmError(message) from error
+    except ValidationError as error:
+        message = f"{path}: " + "; ".join(f"{_key(found['loc'])}: {found['msg']}" for found in error.errors())
+        raise FilmError(message) from error
 
 
-def _loaded(films: list[Film], recipe: Recipe) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    return load_grey(films, recipe.size), _labels(films)
+def write_recipe(recipe: Recipe, folder: Path) -> Path:
+    """The recipe is in the folder, every default spelt out."""
+    path = folder / RECIPE_NAME
+    path.write_text(in_toml(recipe), encoding="utf-8")
+    return path
 
 
-def _labels(films: list[Film]) -> NDArray[np.float32]:
-    return np.array([film.label for film in films], np.float32)
+def in_toml(recipe: Recipe) -> str:
+    """Every choice as read_recipe reads it."""
+    return tomli_w.dumps(document(recipe))
+
+
+def document(recipe: Recipe) -> dict[str, Any]:
+    """Every choice in plain values; TOML has no null, so what is absent is left out."""
+    return _without_absent(recipe.model_dump(mode="json"))
+
+
+def _without_absent(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_absent(value) if isinstance(value, dict) else value
+        for key, value in found.items()
+        if value is not None
+    }
+
+
+def _key(location: tuple[str | int, ...]) -> str:
+    return ".".join(map(str, location)) or "recipe"

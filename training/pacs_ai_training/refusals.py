@@ -1,6 +1,5 @@
 """A network is given its detector: taught on training patients, limited on validation patients, judged on others."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +8,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pacs_ai.inference.card import CARD_NAME, read_card, verify
+from pacs_ai.inference.card import read_card, verify
 from pacs_ai.inference.detector import Detector
 
-from .detector import VGG16_TAPS, Floats, Lessons, fit_detector, write_detector
+from .card import rewrite_card
+from .collection import Films
+from .detector import Floats, Lessons, fit_detector, taps_of, write_detector
 from .features import Images, features_of
 from .films import Film, load_folder, load_grey
-from .recipe import Films
 from .strangers import TURNS, drawn, turned
 
 log = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ def teach_refusals(folder: Path, films: Films, others: Path, lot: Lot | None = N
     card = read_card(folder)
     verify(card)
     model = keras.saving.load_model(card.weights, compile=False)
-    size = card.input_size
+    size, taps = card.input_size, taps_of(model, card.last_convolution)
     strangers = load_folder(others, size)
     taught, judged = strangers[::2], strangers[1::2]
     known = load_grey(_by_lot(films.train, lot.known, lot.seed), size)
 
     def features(images: Images) -> Floats:
         log.info("features of %d images", len(images))
-        return features_of(model, VGG16_TAPS, images)
+        return features_of(model, taps, images)
 
     wrong = turned(np.concatenate([known[: lot.turned], taught[: lot.turned]]))
     lessons = Lessons(
@@ -57,7 +57,7 @@ def teach_refusals(folder: Path, films: Films, others: Path, lot: Lot | None = N
         other_images=features(np.concatenate([wrong, drawn(lot.drawn, size, seed=lot.seed)])),
         validation=features(load_grey(films.validation, size)),
     )
-    detector = fit_detector(lessons, VGG16_TAPS)
+    detector = fit_detector(lessons, taps)
     test = load_grey(films.test, size)
     wrong_test = turned(np.concatenate([test[: lot.judged_turned], judged[: lot.judged_turned]]))
     refused = {
@@ -68,9 +68,7 @@ def teach_refusals(folder: Path, films: Films, others: Path, lot: Lot | None = N
         **_turned_shares(detector, features(wrong_test)),
     }
     document = card.document | {"detector": write_detector(detector, folder) | {"refused": refused}}
-    path = folder / CARD_NAME
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return path
+    return rewrite_card(folder, document)
 
 
 def _by_lot(films: Sequence[Film], count: int, seed: int) -> list[Film]:

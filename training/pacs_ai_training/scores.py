@@ -2,26 +2,29 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+
+from pacs_ai.inference.calibration import Calibration
+
+from .errors import FilmError
 
 Floats = NDArray[np.float64]
 Metric = Callable[[Floats, Floats], float]
 
+_LEAST = 1e-3  # isotonic regression says 0 and 1 where its films happen to be of one class; nothing is that sure
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """probability = sigmoid(logit / temperature + bias): temperature scaling (Guo et al., ICML 2017) with an offset."""
 
-    temperature: float
-    bias: float
+class Method(StrEnum):
+    """How logits become probabilities."""
 
-    def probability(self, logits: Floats) -> Floats:
-        """Calibrated probabilities."""
-        return np.asarray(1.0 / (1.0 + np.exp(-(logits / self.temperature + self.bias))))
+    TEMPERATURE = "temperature"
+    ISOTONIC = "isotonic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +40,45 @@ class Interval:
         return {"value": round(self.value, 4), "low": round(self.low, 4), "high": round(self.high, 4)}
 
 
-def calibrate(logits: Floats, labels: Floats) -> Calibration:
-    """The maximum-likelihood fit, mildly regularised so that perfect separation stays finite."""
-    fitted = LogisticRegression(C=1.0).fit(logits[:, np.newaxis], labels)
-    return Calibration(temperature=float(1.0 / fitted.coef_[0, 0]), bias=float(fitted.intercept_[0]))
+def calibrate(
+    logits: Floats, labels: Floats, *, method: Method = Method.TEMPERATURE, balanced: bool = False
+) -> Calibration:
+    """The maximum-likelihood fit, mildly regularised so that perfect separation stays finite.
+
+    `balanced` counts either class as half of the films: how many are ill differs from one place to the next.
+    FilmError when positive films have the lower logits.
+    """
+    weights = _balancing(labels) if balanced else np.ones(len(labels))
+    if method is Method.ISOTONIC:
+        return _isotonic(logits, labels, weights)
+    fitted = LogisticRegression(C=1.0).fit(logits[:, np.newaxis], labels, sample_weight=weights)
+    slope = float(fitted.coef_[0, 0])
+    if slope <= 0:
+        message = "positive films have the lower probabilities; are the labels the right way round?"
+        raise FilmError(message)
+    return Calibration(temperature=1.0 / slope, bias=float(fitted.intercept_[0]))
+
+
+def probabilities_of(calibration: Calibration, logits: Floats) -> Floats:
+    """(n,) calibrated."""
+    return np.array([calibration.probability(logit) for logit in logits.tolist()])
+
+
+def _balancing(labels: Floats) -> Floats:
+    positive = labels.mean()
+    return np.asarray(np.where(labels == 1, 0.5 / positive, 0.5 / (1 - positive)))
+
+
+def _isotonic(logits: Floats, labels: Floats, weights: Floats) -> Calibration:
+    fitted = IsotonicRegression(y_min=_LEAST, y_max=1 - _LEAST).fit(logits, labels, sample_weight=weights)
+    places, levels = fitted.X_thresholds_, fitted.y_thresholds_
+    # A level stretch gets a slope too small to matter, so that every probability has one logit.
+    rising = levels + _LEAST * 0.1 * np.arange(len(levels)) / len(levels)
+    steps = tuple(zip(np.round(places, 6).tolist(), np.round(rising, 9).tolist(), strict=True))
+    if len(steps) < 2 or levels[-1] <= levels[0]:
+        message = "positive films have the lower probabilities; are the labels the right way round?"
+        raise FilmError(message)
+    return Calibration(steps=steps)
 
 
 def threshold_for_sensitivity(probabilities: Floats, labels: Floats, target: float) -> float:

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pacs_ai.inference.card import CARD_NAME, ModelCard, read_card, verify
+from pacs_ai.inference.calibration import Calibration
+from pacs_ai.inference.card import ModelCard, read_card, verify
 
+from .card import calibration_document, rewrite_card
 from .errors import FilmError
 from .evaluation import expected_calibration_error
+from .films import label_of
 from .operating_point import Rule, choose, in_words
-from .scores import Calibration, Floats, calibrate, sensitivity, specificity
+from .scores import Floats, Method, calibrate, probabilities_of, sensitivity, specificity
 
-_LABELS = {"0": 0, "normal": 0, "negative": 0, "1": 1, "pneumonia": 1, "positive": 1}
 _PROBABILITY = re.compile(r"probability=([0-9.]+) ")
 _FEWEST = 20
 # The log holds six decimals; beyond them every probability is this one.
@@ -51,12 +53,20 @@ def read_site(log: Path, labels: Path, card: ModelCard) -> SiteReadings:
             )
             raise FilmError(message)
     probability = np.clip([probabilities[uid] for uid in known], _CERTAIN, 1 - _CERTAIN)
-    # probability = sigmoid(logit / temperature + bias), so back to the logit of the network.
-    logits = (np.log(probability / (1 - probability)) - card.bias) * card.temperature
+    logits = np.array([card.calibration.logit(one) for one in probability.tolist()])
     return SiteReadings(logits=logits, labels=found)
 
 
-def calibrate_for_site(model: str | Path, log: Path, labels: Path, out: Path, *, rule: Rule, target: float) -> Path:
+def calibrate_for_site(  # noqa: PLR0913 - one for each option
+    model: str | Path,
+    log: Path,
+    labels: Path,
+    out: Path,
+    *,
+    rule: Rule,
+    target: float,
+    method: Method = Method.TEMPERATURE,
+) -> Path:
     """A copy of the model folder with a new card is at `out`: calibration, operating point and what they rest on."""
     card = read_card(model)
     verify(card)
@@ -64,29 +74,24 @@ def calibrate_for_site(model: str | Path, log: Path, labels: Path, out: Path, *,
         message = f"{out}: this is the model's own folder; choose another, so that the card it came with is kept"
         raise FilmError(message)
     readings = read_site(log, labels, card)
-    calibration = calibrate(readings.logits, readings.labels)
-    if calibration.temperature <= 0:
-        message = f"{labels}: positive films have the lower probabilities; are the labels the right way round?"
-        raise FilmError(message)
-    threshold = choose(rule, calibration.probability(readings.logits), readings.labels, target)
+    try:
+        calibration = calibrate(readings.logits, readings.labels, method=method)
+    except FilmError as error:
+        message = f"{labels}: {error}"
+        raise FilmError(message) from error
+    threshold = choose(rule, probabilities_of(calibration, readings.logits), readings.labels, target)
     document = _document(card, readings, calibration, threshold, in_words(rule, target, "the site's films"))
     shutil.copytree(card.folder, out, dirs_exist_ok=True)
-    path = out / CARD_NAME
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return path
+    return rewrite_card(out, document)
 
 
 def _document(
     card: ModelCard, readings: SiteReadings, calibration: Calibration, threshold: float, rule: str
 ) -> dict[str, object]:
-    before = Calibration(temperature=card.temperature, bias=card.bias).probability(readings.logits)
-    after = calibration.probability(readings.logits)
+    before = probabilities_of(card.calibration, readings.logits)
+    after = probabilities_of(calibration, readings.logits)
     return card.document | {
-        "calibration": {
-            "method": "temperature and bias on films of the site",
-            "temperature": round(calibration.temperature, 6),
-            "bias": round(calibration.bias, 6),
-        },
+        "calibration": calibration_document(calibration, "films of the site"),
         "operating_point": {"threshold": threshold, "rule": rule},
         "site": {
             "films": len(readings.labels),
@@ -119,7 +124,7 @@ def _read_labels(path: Path) -> Iterator[tuple[str, int]]:
             message = f"{path}: the columns sop_instance_uid and label are needed"
             raise FilmError(message)
         for row in rows:
-            label = _LABELS.get((row["label"] or "").strip().lower())
+            label = label_of(row["label"] or "")
             if label is None:
                 message = f"{path}, line {rows.line_num}: label {row['label']!r} is neither normal nor pneumonia"
                 raise FilmError(message)
