@@ -52,9 +52,9 @@ def test_a_network_learns_an_epoch_is_saved_loaded_classifies_and_explains(
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     textbook = _textbook(model, card.last_convolution, image[np.newaxis])
     _, found, _ = explain(*split(model, card.last_convolution), (), tf.constant(image[np.newaxis]))
-    assert textbook.max() > 0
-    assert np.allclose(found.numpy() / textbook.max(), textbook / textbook.max(), atol=1e-4)
-    assert np.allclose(reading.heat_map.values, textbook[0] / textbook.max(), atol=1e-3)
+    highest = max(textbook.max(), np.finfo(np.float32).tiny)  # with weights drawn by lot all may speak against
+    assert np.allclose(found.numpy() / highest, textbook / highest, atol=1e-4)
+    assert np.allclose(reading.heat_map.values, textbook[0] / highest, atol=1e-3)
 
 
 def _textbook(model: keras.Model, layer: str, images: np.ndarray) -> np.ndarray:
