@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pacs_ai_training.errors import FilmError
 from pacs_ai_training.operating_point import Rule, choose
+from pacs_ai_training.scores import Method
 from pacs_ai_training.site import calibrate_for_site
 
 from pacs_ai.inference.card import read_card, verify
@@ -61,8 +62,21 @@ def test_the_fit_undoes_the_shift_of_the_site(tmp_path: Path) -> None:
     card = read_card(calibrate_for_site("", log, labels, tmp_path / "model", rule=Rule.SENSITIVITY, target=0.9))
 
     # sigmoid(logit / temperature + bias), where the network said 2.0 too much.
-    assert card.temperature == pytest.approx(CARD.temperature, rel=0.1)
-    assert card.bias == pytest.approx(CARD.bias - 2.0, abs=0.3)
+    assert card.calibration.temperature == pytest.approx(CARD.calibration.temperature, rel=0.1)
+    assert card.calibration.bias == pytest.approx(CARD.calibration.bias - 2.0, abs=0.3)
+
+
+def test_a_site_may_choose_isotonic_regression(tmp_path: Path) -> None:
+    log, labels = _site(tmp_path)
+
+    card = read_card(
+        calibrate_for_site("", log, labels, tmp_path / "model", rule=Rule.YOUDEN, target=0.9, method=Method.ISOTONIC)
+    )
+
+    assert card.calibration.steps
+    assert card.document["calibration"]["method"] == "isotonic on films of the site"
+    site = card.document["site"]
+    assert site["expected_calibration_error_after"] < site["expected_calibration_error_before"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from .fit import Epoch, train
 from .judging import write_evaluation
 from .networks import build_network, find_weights
 from .plots import write_history
-from .recipe import NetworkChoice, Recipe, Stage, write_recipe
+from .recipe import Recipe, Stage, write_recipe
 from .run import plain_network
 from .shipping import film_set, ship
 
@@ -60,10 +60,13 @@ class MedicalImageClassifier:
         if img_size[0] != img_size[1]:
             message = f"img_size {img_size}: films are squashed to a square, so that both sides have to be the same"
             raise ValueError(message)
-        self._recipe = (recipe or Recipe()).model_copy(update={"network": NetworkChoice(size=img_size[0])})
+        chosen = recipe or Recipe()
+        network = chosen.network.model_copy(update={"size": img_size[0]})
+        self._recipe = chosen.model_copy(update={"network": network})
         self._results, self._models = Path(results), Path(models)
         self._films: Films | None = None
         self._network: keras.Model | None = None
+        self._classifier: CardClassifier | None = None
 
     def create_data_generators(self, train_dir: Path | str, val_dir: Path | str, test_dir: Path | str) -> Found:
         """What was found in the three folders of NORMAL and PNEUMONIA, which are parted by patient from here on.
@@ -99,6 +102,7 @@ class MedicalImageClassifier:
         recipe = self._recipe.model_copy(update={"stages": _stages(self._recipe.network.backbone, epochs)})
         checkpoints = self._models / "checkpoints"
         shutil.rmtree(checkpoints, ignore_errors=True)
+        self._classifier = None
         keras.utils.set_random_seed(recipe.seed)
         log = train(network, film_set(films.train, recipe), film_set(films.validation, recipe), recipe, checkpoints)
         write_recipe(recipe, self._models)
@@ -109,7 +113,7 @@ class MedicalImageClassifier:
     def evaluate(self) -> Evaluation:
         """Figures of the test films; the page, JSON and plots are in `results`."""
         films, _ = self._ready()
-        self._classifier()
+        self._trained()
         evaluation = write_evaluation(self._models, films.test, self._results, part="test")
         folder = self._results / "confusion_matrices"
         folder.mkdir(parents=True, exist_ok=True)
@@ -148,15 +152,17 @@ class MedicalImageClassifier:
             raise FilmError(message)
         return self._films, self._network
 
-    def _classifier(self) -> CardClassifier:
-        try:
-            return CardClassifier(read_card(self._models))
-        except ModelError as error:
-            message = f"no trained network in {self._models}: call train first ({error})"
-            raise FilmError(message) from error
+    def _trained(self) -> CardClassifier:
+        if self._classifier is None:
+            try:
+                self._classifier = CardClassifier(read_card(self._models))
+            except ModelError as error:
+                message = f"no trained network in {self._models}: call train first ({error})"
+                raise FilmError(message) from error
+        return self._classifier
 
     def _read(self, path: Path) -> Reading:
-        classifier = self._classifier()
+        classifier = self._trained()
         grey = read_grey(path, classifier.input_size)
         return classifier.read([ModelInput(pixels=to_network_scale(grey / np.float32(255)))])[0]
 
