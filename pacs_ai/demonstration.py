@@ -16,6 +16,7 @@ from .dimse.archive import StandInArchive
 from .dimse.sender import Parcel, Sender
 from .errors import PacsAiError
 from .imaging.film import read_header
+from .imaging.gate import is_radiograph
 from .lines import instance_line, speaking_of
 from .service import Service
 from .settings import IngestSettings, Node, Settings
@@ -108,7 +109,8 @@ class Demonstration:
         self, path: Path, study: str, started: float, ended: dict[str, tuple[StudyView, float]]
     ) -> dict[str, object]:
         view, at = ended[study]
-        instance = str(read_header(path, max_bytes=1 << 30).SOPInstanceUID)
+        header = read_header(path, max_bytes=1 << 30)
+        instance = str(header.SOPInstanceUID)
         outcome = next(item for item in view.outcomes if item.sop_instance_uid == instance)
         objects = [
             {
@@ -118,7 +120,7 @@ class Demonstration:
                 "sop_instance_uid": item.sop_instance_uid,
                 "accepted": item.sop_instance_uid in self._archive.accepted,
             }
-            for item in speaking_of(view.objects, outcome)
+            for item in speaking_of(view.objects, outcome, is_radiograph=is_radiograph(header))
         ]
         line = instance_line(outcome, path=str(path), study_instance_uid=study, objects=objects)
         return {**line, "seconds": round(at - started, 2)}

@@ -39,3 +39,7 @@ class LimitExceeded(PacsAiError):
 
 class NotDicom(PacsAiError):
     """Bytes that are not a DICOM data set."""
+
+
+class DefectiveReport(PacsAiError):
+    """Reports that our own profile does not allow; one line for each defect."""

@@ -11,6 +11,7 @@ from .errors import LimitExceeded, NotDicom
 from .findings import Refusal, RefusalReason
 from .header import text
 from .imaging.film import read_header
+from .imaging.gate import is_radiograph
 from .lines import instance_line
 from .process import BuiltObject, InstanceFile, InstanceReading, Reader, encode, outcome_of, read_study
 
@@ -69,7 +70,7 @@ def _process_study(study: str | None, members: Sequence[_Entry], reader: Reader,
         instance = found.get(entry.sop_instance_uid) or InstanceReading(
             file=InstanceFile(path=entry.path, sop_instance_uid="", when=_EPOCH), refusal=entry.refusal
         )
-        objects = [] if instance.refusal else [_object(item, path) for item, path in written if _speaks(item, entry)]
+        objects = [_object(item, path) for item, path in written if _speaks(item, entry)]
         yield FolderLine(
             instance_line(
                 outcome_of(instance, reader.author), path=str(entry.path), study_instance_uid=study, objects=objects
@@ -78,7 +79,9 @@ def _process_study(study: str | None, members: Sequence[_Entry], reader: Reader,
 
 
 def _speaks(item: BuiltObject, entry: _Entry) -> bool:
-    return item.kind == "report" or item.source_sop_instance_uid == entry.sop_instance_uid
+    if item.kind == "report":
+        return entry.header is not None and is_radiograph(entry.header)
+    return item.source_sop_instance_uid == entry.sop_instance_uid
 
 
 def _object(item: BuiltObject, path: Path) -> dict[str, object]:

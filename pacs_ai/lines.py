@@ -26,10 +26,12 @@ def instance_line(
     }
 
 
-def speaking_of(objects: Sequence[ResultObject], outcome: InstanceOutcome) -> list[ResultObject]:
-    """The capture of an instance and the report of its study; nothing speaks of a refused one."""
-    if outcome.reason is not None:
-        return []
+def speaking_of(
+    objects: Sequence[ResultObject], outcome: InstanceOutcome, *, is_radiograph: bool
+) -> list[ResultObject]:
+    """The capture of an instance, and the report of its study when the instance is a radiograph, refused or not."""
     return [
-        item for item in objects if item.kind == "report" or item.source_sop_instance_uid == outcome.sop_instance_uid
+        item
+        for item in objects
+        if (item.kind == "report" and is_radiograph) or item.source_sop_instance_uid == outcome.sop_instance_uid
     ]

@@ -16,12 +16,12 @@ from pydicom.dataset import Dataset
 from .delivery import RetryPolicy, by_study, parcel_of, settle, settle_unreachable
 from .dimse.sender import Sender
 from .errors import LimitExceeded, NotDicom, PeerUnreachable, UndecodablePixels
-from .findings import Classification, Classifier, Outcome, Priority, Refusal, RefusalReason
+from .findings import Classification, Classifier, Outcome, Priority, Reading, Refusal, RefusalReason
 from .header import text
 from .imaging.film import Film, open_film, read_header
-from .imaging.gate import GatePolicy, examine
+from .imaging.gate import GatePolicy, examine, is_radiograph
 from .results.capture import HeatMapPolicy, build_capture
-from .results.facts import Author, ReadImage
+from .results.facts import Author, ReadImage, RefusedImage
 from .results.report import build_report
 from .settings import Node
 from .worklist import PriorityPolicy, StudyOutcome, prioritise, summarise
@@ -38,6 +38,7 @@ class Reader:
     heat_map: HeatMapPolicy
     max_bytes: int
     opening: AbstractContextManager[object]
+    reports_refusals: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,15 @@ class InstanceReading:
     file: InstanceFile
     classification: Classification | None = None
     refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """An instance with its header, None where none can be read, and its pixels or the reason why they are not read."""
+
+    file: InstanceFile
+    header: Dataset | None
+    found: Film | Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,58 +88,81 @@ class StudyReading:
 
 
 def read_study(files: Sequence[InstanceFile], reader: Reader, *, revision: int, when: datetime) -> StudyReading:
-    """Each instance is classified or refused; each classified one has a capture, and the study one report of them."""
-    opened = [(file, _open(file, reader)) for file in files]
-    films = [(file, *found) for file, found in opened if not isinstance(found, Refusal)]
-    said = reader.classifier.read([film.model_input for _, _, film in films])
+    """Each instance is classified or refused; each classified one has a capture, and the study one report.
+
+    The report answers for every radiograph, refused ones too; other objects are in the audit log alone.
+    """
+    opened = [_open(file, reader) for file in files]
+    films = [item for item in opened if isinstance(item.found, Film)]
+    said = reader.classifier.read([item.found.model_input for item in films if isinstance(item.found, Film)])
+    judged = {item.file: reading for item, reading in zip(films, said, strict=True)}
     # What the network has not learned gets no probability: its refusal is all that goes on from here.
-    images = [
-        (file, ReadImage(header=header, reading=reading, display=film.display))
-        for (file, header, film), reading in zip(films, said, strict=True)
-        if reading.refusal is None
+    images = [(item.file, image) for item in films if (image := _read_image(item, judged[item.file]))]
+    refused = [(item, refusal) for item in opened if (refusal := _refusal_of(item, judged.get(item.file)))]
+    readings = [InstanceReading(file=file, classification=image.reading.classification) for file, image in images]
+    readings += [InstanceReading(file=item.file, refusal=refusal) for item, refusal in refused]
+    unread = [
+        RefusedImage(header=item.header, refusal=refusal)
+        for item, refusal in refused
+        if item.header is not None and is_radiograph(item.header)
     ]
-    refused = [(file, found) for file, found in opened if isinstance(found, Refusal)]
-    refused += [(file, reading.refusal) for (file, _, _), reading in zip(films, said, strict=True) if reading.refusal]
-    refusals = [InstanceReading(file=file, refusal=refusal) for file, refusal in refused]
-    classified = [InstanceReading(file=file, classification=image.reading.classification) for file, image in images]
     outcome = summarise([image.reading.classification for _, image in images])
     return StudyReading(
-        readings=(*classified, *refusals),
+        readings=tuple(readings),
         outcome=outcome,
-        priority=prioritise(outcome, [item.refusal for item in refusals if item.refusal], reader.priority),
-        objects=_build(images, reader, revision, when),
+        priority=prioritise(outcome, [refusal for _, refusal in refused], reader.priority),
+        objects=_build(images, unread, reader, revision, when),
     )
 
 
-def _open(file: InstanceFile, reader: Reader) -> tuple[Dataset, Film] | Refusal:
+def _read_image(item: _Opened, reading: Reading) -> ReadImage | None:
+    if item.header is None or not isinstance(item.found, Film) or reading.refusal is not None:
+        return None
+    return ReadImage(header=item.header, reading=reading, display=item.found.display)
+
+
+def _refusal_of(item: _Opened, reading: Reading | None) -> Refusal | None:
+    if isinstance(item.found, Refusal):
+        return item.found
+    return None if reading is None else reading.refusal
+
+
+def _open(file: InstanceFile, reader: Reader) -> _Opened:
+    header: Dataset | None = None
+    found: Film | Refusal
     try:
         header = read_header(file.path, max_bytes=reader.max_bytes)
         refusal = examine(header, reader.gate)
-        if refusal is not None:
-            return refusal
-        with reader.opening:
-            return header, open_film(file.path, input_size=reader.classifier.input_size)
+        if refusal is None:
+            with reader.opening:
+                found = open_film(file.path, input_size=reader.classifier.input_size)
+        else:
+            found = refusal
     except NotDicom as error:
-        return Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error))
+        found = Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error))
     except UndecodablePixels as error:
-        return Refusal(reason=RefusalReason.UNDECODABLE, detail=str(error))
+        found = Refusal(reason=RefusalReason.UNDECODABLE, detail=str(error))
     except LimitExceeded as error:
-        return Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error))
+        found = Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error))
+    return _Opened(file=file, header=header, found=found)
 
 
 def _build(
-    images: Sequence[tuple[InstanceFile, ReadImage]], reader: Reader, revision: int, when: datetime
+    images: Sequence[tuple[InstanceFile, ReadImage]],
+    refused: Sequence[RefusedImage],
+    reader: Reader,
+    revision: int,
+    when: datetime,
 ) -> tuple[BuiltObject, ...]:
-    if not images:
+    if not images and not (refused and reader.reports_refusals):
         return ()
     captures = [build_capture(image, reader.author, reader.heat_map, file.when) for file, image in images]
-    report = build_report(
-        [(image, capture) for (_, image), capture in zip(images, captures, strict=True)], reader.author, revision, when
-    )
+    pairs = [(image, capture) for (_, image), capture in zip(images, captures, strict=True)]
+    report = build_report(pairs, reader.author, revision, when, refused=refused)
     return (
         *(
             BuiltObject(kind="capture", dataset=capture, source_sop_instance_uid=text(image.header, "SOPInstanceUID"))
-            for (_, image), capture in zip(images, captures, strict=True)
+            for image, capture in pairs
         ),
         BuiltObject(kind="report", dataset=report, source_sop_instance_uid=None),
     )

@@ -70,6 +70,7 @@ def build_reader(settings: Settings, card: ModelCard, classifier: Classifier) ->
         priority=priority_policy(settings),
         heat_map=settings.results.heat_map,
         max_bytes=settings.ingest.max_instance_mb << 20,
+        reports_refusals=settings.results.report_refusals,
         # More at once than there are cores would be no faster and hold a whole film each.
         opening=threading.BoundedSemaphore(os.cpu_count() or 1),
     )

@@ -101,9 +101,10 @@ class ModelSettings(_Section):
 
 
 class ResultSettings(_Section):
-    """What is drawn."""
+    """What is drawn, and whether a study of which nothing could be read has a report that says so."""
 
     heat_map: Literal["positive", "always", "never"] = "positive"
+    report_refusals: bool = True
 
 
 class WorklistSettings(_Section):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pacs_ai.errors import NotDicom, NotFound
+from pacs_ai.errors import DefectiveReport, NotDicom, NotFound
 from pacs_ai.inference.card import read_card
 from pacs_ai.settings import Node
 
@@ -38,6 +38,7 @@ def process(
     out: Annotated[Path, typer.Option("--out", help="Folder for the result objects.")],
     config: ConfigOption = None,
     as_json: JsonOption = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Hold every report to the profile.")] = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Read files or folders and write reports and captures to a folder; no network, no database."""
@@ -48,11 +49,26 @@ def process(
     files = list(_files(paths))
     card = read_card(settings.model.path)
     reader = build_reader(settings, card, load_classifier(settings, card))
-    lines = process_folder(files, reader, out)
-    if as_json:
-        print_json(line.document for line in lines)
-        return
-    _print_lines(list(lines))
+    lines = []
+    for line in process_folder(files, reader, out):
+        lines.append(line)
+        if as_json:
+            print_json([line.document])
+    if not as_json:
+        _print_lines(lines)
+    if verify:
+        _verify(lines)
+
+
+def _verify(lines: list["FolderLine"]) -> None:
+    from pacs_ai.results.verification import check_file  # noqa: PLC0415 - as above
+
+    objects = [item for line in lines for item in line.document["objects"]]  # type: ignore[attr-defined]
+    reports = sorted({str(item["path"]) for item in objects if item["kind"] == "report"})
+    defects = [f"{path}: {defect}" for path in reports for defect in check_file(path)]
+    if defects:
+        raise DefectiveReport("\n".join(defects))
+    typer.echo(f"{len(reports)} reports as the profile has them", err=True)
 
 
 def _print_lines(lines: list["FolderLine"]) -> None:

@@ -49,6 +49,18 @@ class GatePolicy:
 Check = Callable[[Dataset, GatePolicy], Refusal | None]
 
 
+def is_radiograph(header: Dataset) -> bool:
+    """Whether the instance is a projection radiograph, so that somebody may expect a reading of it."""
+    sop_class = text(header, "SOPClassUID")
+    if sop_class == SecondaryCaptureImageStorage:
+        return text(header, "Modality").upper() in _MODALITIES
+    return sop_class in {
+        ComputedRadiographyImageStorage,
+        DigitalXRayImageStorageForPresentation,
+        DigitalXRayImageStorageForProcessing,
+    }
+
+
 def examine(header: Dataset, policy: GatePolicy) -> Refusal | None:
     """None when the instance may be read; otherwise the first reason why it may not."""
     for check in CHECKS:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from pacs_ai.findings import ModelIdentity, Reading
+from pacs_ai.findings import ModelIdentity, Reading, Refusal
 
 from .uids import derive_uid
 
@@ -48,6 +48,14 @@ class ReadImage:
     header: Dataset
     reading: Reading
     display: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedImage:
+    """A radiograph that was not analysed, and why."""
+
+    header: Dataset
+    refusal: Refusal
 
 
 def date_and_time(when: datetime) -> tuple[str, str]:

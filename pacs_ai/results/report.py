@@ -1,4 +1,4 @@
-"""The Structured Report: Comprehensive 3D SR, TID 1500, one measurement group for each read image."""
+"""The Structured Report: Comprehensive 3D SR, TID 1500, one measurement group for each radiograph, read or not."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,10 +11,12 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import Comprehensive3DSRStorage
 
+from pacs_ai.findings import Refusal
 from pacs_ai.header import items, number, numbers, text
 
 from .equipment import new_instance, sign, stamp
-from .facts import MANUFACTURER, Author, ReadImage, date_and_time
+from .facts import MANUFACTURER, Author, ReadImage, RefusedImage, date_and_time
+from .refusal_codes import CODES, DESIGNATOR, REASON, scheme_identification
 from .source import patient_and_study, patient_orientation, take_over
 from .uids import derive_uid
 
@@ -23,6 +25,9 @@ SERIES_NUMBER = 9001
 PNEUMONIA = CodedConcept("233604007", "SCT", "Pneumonia")
 PRESENT = CodedConcept("52101004", "SCT", "Present")
 ABSENT = CodedConcept("272519000", "SCT", "Absent")
+UNDETERMINED = CodedConcept("373068000", "SCT", "Undetermined")
+COMMENT = CodedConcept("121106", "DCM", "Comment")
+NOT_ANALYSED = CodedConcept(*REASON)
 CERTAINTY = CodedConcept("111012", "DCM", "Certainty of Finding")
 PERCENT = CodedConcept("%", "UCUM", "Percent")
 LUNG = CodedConcept("39607008", "SCT", "Lung")
@@ -48,13 +53,22 @@ _MODALITIES = {
 }
 
 
-def build_report(images: Sequence[tuple[ReadImage, Dataset]], author: Author, revision: int, when: datetime) -> Dataset:
-    """The report of a study: `images` pairs each read image with its capture; the same arguments give the same bytes.
+def build_report(
+    images: Sequence[tuple[ReadImage, Dataset]],
+    author: Author,
+    revision: int,
+    when: datetime,
+    *,
+    refused: Sequence[RefusedImage] = (),
+) -> Dataset:
+    """The report of a study: `images` pairs each read image with its capture, `refused` are those not analysed.
 
-    Finding is written only for a positive image: a reader that shows it and not the evaluation must never show
-    "Pneumonia" for a normal film.
+    There is at least one of either. The same arguments give the same bytes. Finding is written only for a positive
+    image: a reader that shows it and not the evaluation must never show "Pneumonia" for a normal film. A refused image
+    is Undetermined, with the reason in code and in words, and has no probability.
     """
-    first = images[0][0].header
+    headers = [image.header for image, _ in images] + [image.header for image in refused]
+    first = headers[0]
     study = text(first, "StudyInstanceUID")
     key = (
         study,
@@ -62,14 +76,22 @@ def build_report(images: Sequence[tuple[ReadImage, Dataset]], author: Author, re
         str(revision),
         when.isoformat(),
         *(part for image, capture in images for part in (text(image.header, "SOPInstanceUID"), capture.SOPInstanceUID)),
+        *(part for image in refused for part in (text(image.header, "SOPInstanceUID"), *_said(image.refusal))),
     )
     report = new_instance(Comprehensive3DSRStorage, derive_uid("report", *key))
     take_over(patient_and_study(first), report)
     _series(report, study, author)
     _document(report, revision, when)
-    report.CurrentRequestedProcedureEvidenceSequence = [_evidence(study, images)]
-    for element in _content(images, author, key)[0]:
+    evidence = [part for image, capture in images for part in (image.header, capture)]
+    report.CurrentRequestedProcedureEvidenceSequence = [
+        _evidence(study, [*evidence, *(image.header for image in refused)])
+    ]
+    groups = [_group(image, capture, author, key) for image, capture in images]
+    groups += [_refused_group(image, author, key) for image in refused]
+    for element in _content(groups, headers, author)[0]:
         report.add(element)
+    if refused:
+        report.CodingSchemeIdentificationSequence = [scheme_identification()]
     stamp(report, when)
     sign(report, author, when)
     return report
@@ -92,10 +114,14 @@ def _document(report: Dataset, revision: int, when: datetime) -> None:
     report.PerformedProcedureCodeSequence = []
 
 
-def _evidence(study: str, images: Sequence[tuple[ReadImage, Dataset]]) -> Dataset:
+def _said(refusal: Refusal) -> tuple[str, str]:
+    return refusal.reason, refusal.detail
+
+
+def _evidence(study: str, instances: Sequence[Dataset]) -> Dataset:
     """Every instance that the content refers to, by series (PS3.3 C.17.2.1)."""
     series: dict[str, list[Dataset]] = {}
-    for instance in (part for image, capture in images for part in (image.header, capture)):
+    for instance in instances:
         item = Dataset()
         item.ReferencedSOPClassUID = text(instance, "SOPClassUID")
         item.ReferencedSOPInstanceUID = text(instance, "SOPInstanceUID")
@@ -113,12 +139,14 @@ def _referenced_series(series_instance_uid: str, found: list[Dataset]) -> Datase
     return item
 
 
-def _content(images: Sequence[tuple[ReadImage, Dataset]], author: Author, key: tuple[str, ...]) -> sr.MeasurementReport:
+def _content(
+    groups: Sequence[sr.MeasurementsAndQualitativeEvaluations], headers: Sequence[Dataset], author: Author
+) -> sr.MeasurementReport:
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=_device(author)),
-        procedure_reported=_procedure([image.header for image, _ in images]),
+        procedure_reported=_procedure(headers),
         title=codes.DCM.ImagingMeasurementReport,
-        imaging_measurements=[_group(image, capture, author, key) for image, capture in images],
+        imaging_measurements=list(groups),
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(language=ENGLISH),
     )
     # The order of TID 1500 is significant: the Image Library comes before Imaging Measurements.
@@ -126,7 +154,7 @@ def _content(images: Sequence[tuple[ReadImage, Dataset]], author: Author, key: t
     place = next(
         at for at, item in enumerate(sequence) if item.ConceptNameCodeSequence[0].CodeValue == _IMAGING_MEASUREMENTS
     )
-    sequence.insert(place, _image_library([image.header for image, _ in images]))
+    sequence.insert(place, _image_library(headers))
     return report
 
 
@@ -180,6 +208,30 @@ def _group(
             referenced_sop_instance_uid=capture.SOPInstanceUID,
             relationship_type=sr.RelationshipTypeValues.CONTAINS,
         )
+    )
+    return group
+
+
+def _refused_group(
+    image: RefusedImage, author: Author, key: tuple[str, ...]
+) -> sr.MeasurementsAndQualitativeEvaluations:
+    """TID 1501 of an image that was not analysed: silence would look like a normal film."""
+    source = image.header
+    code, meaning = CODES[image.refusal.reason]
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=derive_uid("tracking", text(source, "SOPInstanceUID"), *key),
+            identifier="Pneumonia classification",
+        ),
+        algorithm_id=_algorithm(author),
+        qualitative_evaluations=[
+            sr.QualitativeEvaluation(PNEUMONIA, UNDETERMINED),
+            sr.QualitativeEvaluation(NOT_ANALYSED, CodedConcept(code, DESIGNATOR, meaning)),
+        ],
+        source_images=[sr.SourceImageForMeasurementGroup(text(source, "SOPClassUID"), text(source, "SOPInstanceUID"))],
+    )
+    group[0].ContentSequence.append(
+        sr.TextContentItem(COMMENT, image.refusal.detail, sr.RelationshipTypeValues.CONTAINS)
     )
     return group
 
@@ -243,7 +295,9 @@ def _described(header: Dataset) -> list[sr.ContentItem]:
     if modality is not None:
         described.append(sr.CodeContentItem(MODALITY, modality, context))
     for keyword, name in (("Rows", ROWS), ("Columns", COLUMNS)):
-        described.append(sr.NumContentItem(name, int(number(header, keyword) or 0), PIXELS, relationship_type=context))
+        pixels = int(number(header, keyword) or 0)
+        if pixels > 0:
+            described.append(sr.NumContentItem(name, pixels, PIXELS, relationship_type=context))
     orientation = patient_orientation(header)
     if orientation:
         described += [

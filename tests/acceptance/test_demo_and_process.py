@@ -9,6 +9,7 @@ import pytest
 from pydicom import dcmread
 
 from pacs_ai.demonstration import sample_paths
+from pacs_ai.results.verification import check_file
 from tests.builders import make_instance, part10
 
 from .peers import CAPTURE, REPORT, run_command
@@ -49,10 +50,10 @@ def test_demo_reads_twelve_samples_and_refuses_two(demo_lines: list[dict]) -> No
     assert all(line["outcome"] in {"positive", "negative"} and 0 <= line["probability"] <= 1 for line in read)
 
 
-def test_demo_has_a_report_and_a_capture_of_each_read_sample_accepted(demo_lines: list[dict]) -> None:
+def test_demo_has_a_report_of_each_sample_and_a_capture_of_each_read_one_accepted(demo_lines: list[dict]) -> None:
     for line in demo_lines:
         kinds = {item["kind"]: item["accepted"] for item in line["objects"]}
-        assert kinds == ({} if line["reason"] else {"report": True, "capture": True})
+        assert kinds == ({"report": True} if line["reason"] else {"report": True, "capture": True})
         assert line["seconds"] > 0
 
 
@@ -68,7 +69,14 @@ def test_process_prints_a_line_for_each_file(processed: tuple[Path, list[dict]])
         "notes.txt": "NOT_DICOM",
         "truncated.dcm": "UNDECODABLE",
     }
-    assert all(line["probability"] is None and line["objects"] == [] for line in lines if line["reason"])
+    refused = {line["reason"]: line for line in lines if line["reason"]}
+    assert all(line["probability"] is None for line in refused.values())
+    assert {reason: [item["kind"] for item in line["objects"]] for reason, line in refused.items()} == {
+        "NOT_FRONTAL": ["report"],
+        "NOT_CHEST": ["report"],
+        "NOT_DICOM": [],
+        "UNDECODABLE": ["report"],
+    }
 
 
 def test_every_object_of_process_is_valid(processed: tuple[Path, list[dict]]) -> None:
@@ -78,12 +86,13 @@ def test_every_object_of_process_is_valid(processed: tuple[Path, list[dict]]) ->
     named = {Path(item["path"]) for line in lines for item in line["objects"]}
 
     assert set(written) == named
-    assert len(written) == 24
+    assert len(written) == 12 + 15
     for path in written:
         assert _errors(path) == []
         if path.name.startswith("report"):
             dumped = subprocess.run(["/usr/bin/dsrdump", path], capture_output=True, text=True, check=False)
             assert dumped.returncode == 0, dumped.stderr
+            assert check_file(str(path)) == []
 
 
 def test_the_objects_are_what_the_lines_say(processed: tuple[Path, list[dict]]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.records import DeliveryState, StudyState
 from pydicom import dcmread
-from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage
+from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage, SecondaryCaptureImageStorage
 
 from pacs_ai.errors import ModelError
 from pacs_ai.service import Service
@@ -76,7 +76,7 @@ def test_without_a_node_results_are_kept_and_the_study_stays_ready(
 def test_a_study_with_nothing_for_the_network_is_declined_and_sends_nothing(
     settings_with: Callable[..., Settings], archive: Archive, tmp_path: Path
 ) -> None:
-    study, path = radiograph(tmp_path, BodyPartExamined="HAND", AnatomicRegionSequence=None)
+    study, path = radiograph(tmp_path, SOPClassUID=CTImageStorage, Modality="CT")
     other, read = radiograph(tmp_path)
 
     with running(settings_with(archive.node)) as started:
@@ -85,8 +85,22 @@ def test_a_study_with_nothing_for_the_network_is_declined_and_sends_nothing(
         push(started.port, read)
         delivered = started.wait_for(other, StudyState.DELIVERED)
 
-    assert (view.study.outcome, view.outcomes[0].reason) == ("not_analysed", "NOT_CHEST")
+    assert (view.study.outcome, view.outcomes[0].reason) == ("not_analysed", "UNSUPPORTED_SOP_CLASS")
     assert sorted(archive.instances) == sorted(item.sop_instance_uid for item in delivered.objects)
+
+
+def test_a_radiograph_that_is_refused_is_answered_by_a_report_in_the_archive(
+    settings_with: Callable[..., Settings], archive: Archive, tmp_path: Path
+) -> None:
+    study, path = radiograph(tmp_path, BodyPartExamined="HAND", AnatomicRegionSequence=None)
+
+    with running(settings_with(archive.node)) as started:
+        push(started.port, path)
+        view = started.wait_for(study, StudyState.DELIVERED)
+
+    assert (view.study.outcome, view.outcomes[0].reason) == ("not_analysed", "NOT_CHEST")
+    assert [item.kind for item in view.objects] == ["report"]
+    assert sorted(archive.instances) == [view.objects[0].sop_instance_uid]
 
 
 def test_instances_are_accepted_before_the_network_is_loaded(

@@ -124,6 +124,7 @@ def make_reader(**changes: Any) -> Reader:
 def lay(folder: Path, *instances: Dataset) -> list[InstanceFile]:
     """The instances as files, ready to be read."""
     files = []
+    folder.mkdir(exist_ok=True)
     for number, instance in enumerate(instances):
         path = folder / f"{number}.dcm"
         path.write_bytes(part10(instance))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage
+from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage, SecondaryCaptureImageStorage
 
 from pacs_ai.folder import process_folder
 from tests.builders import make_instance, part10
@@ -68,15 +68,25 @@ def test_two_studies_have_two_reports_in_the_order_in_which_they_are_met(tmp_pat
     assert len({line["objects"][1]["path"] for line in lines}) == 2
 
 
-def test_a_refused_film_gives_a_line_with_its_reason_and_no_object(tmp_path: Path) -> None:
+def test_a_refused_film_gives_a_line_with_its_reason_and_the_report_of_its_study(tmp_path: Path) -> None:
     paths = _paths(tmp_path, dark(StudyInstanceUID=STUDY), dark(StudyInstanceUID=STUDY, Modality="MR"))
 
     read, refused = _process(paths, tmp_path / "out")
 
     assert read["outcome"] == "negative"
     assert (refused["outcome"], refused["reason"]) == ("not_analysed", "WRONG_MODALITY")
-    assert (refused["probability"], refused["model"], refused["objects"]) == (None, None, [])
+    assert (refused["probability"], refused["model"]) == (None, None)
+    assert refused["objects"] == [item for item in read["objects"] if item["kind"] == "report"]
     assert refused["detail"]
+
+
+def test_no_report_speaks_of_what_is_no_radiograph(tmp_path: Path) -> None:
+    slice_of_ct = dark(StudyInstanceUID=STUDY, SOPClassUID=CTImageStorage, Modality="CT")
+
+    read, refused = _process(_paths(tmp_path, dark(StudyInstanceUID=STUDY), slice_of_ct), tmp_path / "out")
+
+    assert len(read["objects"]) == 2
+    assert (refused["reason"], refused["objects"]) == ("UNSUPPORTED_SOP_CLASS", [])
 
 
 def test_a_file_that_is_no_dicom_gives_a_line_without_uids(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
 from pacs_ai.findings import ModelInput, Outcome, PriorityLevel, Reading, Refusal, RefusalReason
 from pacs_ai.imaging.gate import GatePolicy
@@ -61,7 +61,7 @@ class _Unsure(TinyClassifier):
         ]
 
 
-def test_a_film_that_the_network_has_not_learned_gets_no_probability_and_is_in_no_result(tmp_path: Path) -> None:
+def test_a_film_that_the_network_has_not_learned_gets_no_probability_and_no_capture(tmp_path: Path) -> None:
     known, strange = bright(StudyInstanceUID=STUDY), dark(StudyInstanceUID=STUDY)
 
     reading = _read(tmp_path, known, strange, classifier=_Unsure())
@@ -71,10 +71,12 @@ def test_a_film_that_the_network_has_not_learned_gets_no_probability_and_is_in_n
     assert (refused.outcome, refused.reason, refused.probability) == ("not_analysed", "OUT_OF_DISTRIBUTION", None)
     assert outcomes[known.SOPInstanceUID].outcome == "positive"
     assert [item.source_sop_instance_uid for item in reading.objects] == [known.SOPInstanceUID, None]
-    assert strange.SOPInstanceUID not in str(reading.objects[-1].dataset)
+    groups = content_items(reading.objects[-1].dataset, "125007")
+    assert [len(content_items(group, "111012")) for group in groups] == [1, 0]
+    assert strange.SOPInstanceUID in str(groups[1])
 
 
-def test_only_the_films_that_the_gate_lets_pass_are_in_the_results(tmp_path: Path) -> None:
+def test_a_film_that_the_gate_refuses_is_answered_in_the_report_of_the_others(tmp_path: Path) -> None:
     frontal, lateral = (
         dark(StudyInstanceUID=STUDY),
         dark(StudyInstanceUID=STUDY, ViewCodeSequence=None, ViewPosition="LL"),
@@ -85,20 +87,39 @@ def test_only_the_films_that_the_gate_lets_pass_are_in_the_results(tmp_path: Pat
     refused = {item.file.sop_instance_uid: item.refusal.reason for item in reading.readings if item.refusal}
     assert refused == {lateral.SOPInstanceUID: RefusalReason.NOT_FRONTAL}
     assert _kinds(reading) == ["capture", "report"]
-    assert len(content_items(reading.objects[-1].dataset, "125007")) == 1
+    assert len(content_items(reading.objects[-1].dataset, "125007")) == 2
     assert "not analysed: NOT_FRONTAL" in reading.priority.reasons
 
 
-def test_a_study_with_nothing_for_the_network_has_no_object(tmp_path: Path) -> None:
-    reading = _read(tmp_path, dark(Modality="MR"), dark(PatientAge="060Y"))
+def test_a_study_of_refused_radiographs_has_a_report_and_nothing_else(tmp_path: Path) -> None:
+    reading = _read(
+        tmp_path, dark(StudyInstanceUID=STUDY, Modality="MR"), dark(StudyInstanceUID=STUDY, PatientAge="060Y")
+    )
 
-    assert reading.objects == ()
+    assert _kinds(reading) == ["report"]
+    assert validation_errors(reading.objects[0].dataset, tmp_path) == []
     assert reading.outcome.outcome is Outcome.NOT_ANALYSED
     assert reading.priority.level is PriorityLevel.ROUTINE
     assert {item.refusal.reason for item in reading.readings if item.refusal} == {
         RefusalReason.WRONG_MODALITY,
         RefusalReason.AGE_OUT_OF_RANGE,
     }
+
+
+def test_a_site_may_want_no_report_of_a_study_of_which_nothing_was_read(tmp_path: Path) -> None:
+    assert _read(tmp_path, dark(PatientAge="060Y"), reports_refusals=False).objects == ()
+
+
+def test_objects_that_are_no_radiographs_are_in_no_report(tmp_path: Path) -> None:
+    slice_of_ct = dark(StudyInstanceUID=STUDY, SOPClassUID=CTImageStorage, Modality="CT")
+    photograph = dark(StudyInstanceUID=STUDY, SOPClassUID=SecondaryCaptureImageStorage, Modality="OT")
+
+    alone = _read(tmp_path / "alone", slice_of_ct, photograph)
+    beside = _read(tmp_path / "beside", slice_of_ct, photograph, bright(StudyInstanceUID=STUDY))
+
+    assert alone.objects == ()
+    assert len(content_items(beside.objects[-1].dataset, "125007")) == 1
+    assert slice_of_ct.SOPInstanceUID not in str(beside.objects[-1].dataset)
 
 
 def test_a_study_without_files_is_not_analysed() -> None:
