@@ -109,7 +109,7 @@ class StudyResult:
 
     @property
     def is_declined(self) -> bool:
-        """Whether nothing in the study was for this network."""
+        """Whether there is nothing to send: no radiograph was in the study, or none that is reported."""
         return not self.objects
 
 

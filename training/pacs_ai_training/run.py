@@ -24,19 +24,24 @@ def fit(
     Raises FilmError before anything is learned for films, weights or a recipe that cannot be used.
     """
     _begin(out, recipe, resume=resume)
+    network = new_network(weights, recipe)  # first: a large set of films takes an hour to look through
     films, found = gather(data, recipe, left_out)
     write_found(found, out)
     for line in in_words(found):
         log.info("%s", line)
-    return ship(learned(films, weights, out, recipe), films, out, recipe)
+    return ship(learned(network, films, out, recipe), films, out, recipe)
 
 
-def learned(films: Films, weights: Path | None, out: Path, recipe: Recipe) -> keras.Model:
-    """The trained network in float32; checkpoints and logs are under `out/checkpoints`."""
+def new_network(weights: Path | None, recipe: Recipe) -> keras.Model:
+    """The network before it has learned, in the precision that it learns in; the same for the same seed."""
     keras.utils.set_random_seed(recipe.seed)
     keras.mixed_precision.set_global_policy(_precision(recipe))
-    model = _built(find_weights(recipe.network.backbone, weights), recipe)
     log.info("%s in %s", recipe.network.backbone, keras.mixed_precision.global_policy().name)
+    return _built(find_weights(recipe.network.backbone, weights), recipe)
+
+
+def learned(model: keras.Model, films: Films, out: Path, recipe: Recipe) -> keras.Model:
+    """The trained network in float32; checkpoints and logs are under `out/checkpoints`."""
     train(model, film_set(films.train, recipe), film_set(films.validation, recipe), recipe, out / "checkpoints")
     return plain_network(model, recipe)
 
