@@ -100,6 +100,7 @@ class Service:
         self._load = load
         self._port = port
         self._stop = threading.Event()
+        self._is_asked_to_stop = False
         self._ready = threading.Event()
         self._threads = ThreadPoolExecutor(max_workers=1 + len(settings.nodes), thread_name_prefix="service")
         self._running: list[Future[None]] = []
@@ -137,7 +138,9 @@ class Service:
 
     def wait(self) -> None:
         """Returns when the service was asked to stop; raises what ended one of its threads."""
-        self._stop.wait()
+        while not self._is_asked_to_stop and not self._stop.wait(_POLL_SECONDS):
+            pass
+        self._stop.set()
         for running in self._running:
             if running.done():
                 running.result()
@@ -154,12 +157,12 @@ class Service:
         return any(running.done() and running.exception() is not None for running in self._running)
 
     def ask_to_stop(self) -> None:
-        """What has begun is drained; nothing new is begun. Safe in a signal handler."""
-        self._stop.set()
+        """`wait` returns. Safe in a signal handler: no lock is taken, which the thread it interrupts might hold."""
+        self._is_asked_to_stop = True
 
     def stop(self) -> None:
         """Everything has ended and is closed."""
-        self.ask_to_stop()
+        self._stop.set()
         self._listener.stop()
         self._threads.shutdown()
         self.stores.database.close()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from pacs_ai_storage.ledger import Ledger
@@ -201,3 +201,21 @@ def test_a_late_instance_makes_a_new_report_and_only_its_own_capture(
     assert {item.source_sop_instance_uid for item in view.objects if item.kind == "capture"} == {
         dcmread(found).SOPInstanceUID for found in (path, late)
     }
+
+
+def test_asking_to_stop_takes_no_lock_that_the_interrupted_thread_may_hold(
+    settings_with: Callable[..., Settings],
+) -> None:
+    service = Service(settings_with())
+
+    def interrupted() -> None:
+        with service._stop._cond:  # type: ignore[attr-defined]  # where a signal may find the main thread
+            service.ask_to_stop()
+
+    thread = Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    service.wait()
+    service.stores.database.close()
