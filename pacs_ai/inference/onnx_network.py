@@ -19,17 +19,32 @@ class OnnxNetwork:
         """The session is open; ModelError when the file is not of that form or ONNX Runtime is not installed."""
         try:
             import onnxruntime as ort  # noqa: PLC0415 - an extra that sites with Keras networks do not install
+            from onnxruntime.capi import onnxruntime_pybind11_state as states  # noqa: PLC0415
         except ImportError as error:
             message = f"{card.weights}: an ONNX network needs ONNX Runtime; pip install 'pacs-ai[onnx]'"
             raise ModelError(message) from error
+        # The library's exceptions have no class of their own in common.
+        refusals = (
+            states.Fail,
+            states.InvalidArgument,
+            states.InvalidGraph,
+            states.InvalidProtobuf,
+            states.NotImplemented,
+            states.RuntimeException,
+        )
         try:
             self._session = ort.InferenceSession(str(card.weights), providers=["CPUExecutionProvider"])
-        except Exception as error:  # the library's exceptions have no common public class
+        except refusals as error:
             message = f"{card.weights}: not an ONNX model that can be used here ({type(error).__name__}: {error})"
             raise ModelError(message) from error
         self._input, (self._channels, self._has_channels_first, self._is_one_by_one) = self._only_input(card.weights)
         self._is_probability = card.output == PROBABILITY
-        self._check(card)
+        blank = np.zeros((BATCH_SIZES[0], card.input_size, card.input_size, 1), np.float32)
+        try:
+            self.run(blank)
+        except (ModelError, *refusals) as error:
+            message = f"{card.weights}: cannot read images of {card.input_size} x {card.input_size} ({error})"
+            raise ModelError(message) from error
 
     def run(self, images: Floats) -> Outputs:
         """Outputs for (n, rows, columns, 1), n one of BATCH_SIZES."""
@@ -61,14 +76,6 @@ class OnnxNetwork:
             raise ModelError(message)
         is_first = shape[1] in {1, 3} and shape[3] not in {1, 3}
         return inputs[0].name, (int(shape[1] if is_first else shape[3]), is_first, shape[0] == 1)
-
-    def _check(self, card: ModelCard) -> None:
-        blank = np.zeros((BATCH_SIZES[0], card.input_size, card.input_size, 1), np.float32)
-        try:
-            self.run(blank)
-        except Exception as error:  # as above
-            message = f"{card.weights}: cannot read images of {card.input_size} x {card.input_size} ({error})"
-            raise ModelError(message) from error
 
 
 def _logit_of(probability: Floats) -> Floats:

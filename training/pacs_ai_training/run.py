@@ -23,10 +23,11 @@ def fit(
 
     Raises FilmError before anything is learned for films, weights or a recipe that cannot be used.
     """
-    _begin(out, recipe, resume=resume)
+    _check_begun(out, recipe, resume=resume)
     network = new_network(weights, recipe)  # first: a large set of films takes an hour to look through
     films, found = gather(data, recipe, left_out)
     write_found(found, out)
+    write_recipe(recipe, out)  # from here on the run is begun
     for line in in_words(found):
         log.info("%s", line)
     return ship(learned(network, films, out, recipe), films, out, recipe)
@@ -59,8 +60,8 @@ def _built(weights: Path | str | None, recipe: Recipe) -> keras.Model:
     return build_network(choice.backbone, weights, size=choice.size, dropout=choice.dropout, units=choice.units)
 
 
-def _begin(out: Path, recipe: Recipe, *, resume: bool) -> None:
-    """The folder is empty, or holds a run of this recipe that is to go on."""
+def _check_begun(out: Path, recipe: Recipe, *, resume: bool) -> None:
+    """No run was begun in the folder, or one of this recipe that is to go on; FilmError otherwise."""
     begun = out / RECIPE_NAME
     if resume:
         if not begun.is_file() or read_recipe(begun) != recipe:
@@ -69,8 +70,6 @@ def _begin(out: Path, recipe: Recipe, *, resume: bool) -> None:
     elif begun.is_file():
         message = f"{out}: a run was begun here; go on with --resume, or choose another --out"
         raise FilmError(message)
-    out.mkdir(parents=True, exist_ok=True)
-    write_recipe(recipe, out)
 
 
 def _precision(recipe: Recipe) -> str:
