@@ -13,7 +13,8 @@ from .header import text
 from .imaging.film import read_header
 from .imaging.gate import is_radiograph
 from .lines import instance_line
-from .process import BuiltObject, InstanceFile, InstanceReading, Reader, encode, outcome_of, read_study
+from .opening import InstanceFile
+from .process import BuiltObject, InstanceReading, Reader, encode, outcome_of, read_study
 
 _DATE_LENGTH = 8
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - DICOM dates have no zone
@@ -52,7 +53,7 @@ def process_folder(paths: Sequence[Path], reader: Reader, out: Path) -> Iterator
 
 def _enter(path: Path, reader: Reader) -> _Entry:
     try:
-        return _Entry(path, read_header(path, max_bytes=reader.max_bytes), None)
+        return _Entry(path, read_header(path, max_bytes=reader.opening.max_bytes), None)
     except NotDicom as error:
         return _Entry(path, None, Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error)))
     except LimitExceeded as error:

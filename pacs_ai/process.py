@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from pathlib import Path
 
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.outbox import Outbox
@@ -15,11 +13,12 @@ from pydicom.dataset import Dataset
 
 from .delivery import RetryPolicy, by_study, parcel_of, settle, settle_unreachable
 from .dimse.sender import Sender
-from .errors import LimitExceeded, NotDicom, PeerUnreachable, UndecodablePixels
-from .findings import Classification, Classifier, Outcome, Priority, Reading, Refusal, RefusalReason
+from .errors import PeerUnreachable
+from .findings import Classification, Classifier, Outcome, Priority, Reading, Refusal
 from .header import text
-from .imaging.film import Film, open_film, read_header
-from .imaging.gate import GatePolicy, examine, is_radiograph
+from .imaging.film import Film
+from .imaging.gate import is_radiograph
+from .opening import InstanceFile, OpenedInstance, OpeningTerms, open_instance
 from .results.capture import HeatMapPolicy, build_capture
 from .results.facts import Author, ReadImage, RefusedImage
 from .results.report import build_report
@@ -29,25 +28,14 @@ from .worklist import PriorityPolicy, StudyOutcome, prioritise, summarise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """All that reading takes; built once. `opening` is held while the pixels of a film are whole in memory."""
+    """All that reading takes; built once."""
 
     classifier: Classifier
     author: Author
-    gate: GatePolicy
+    opening: OpeningTerms
     priority: PriorityPolicy
     heat_map: HeatMapPolicy
-    max_bytes: int
-    opening: AbstractContextManager[object]
     reports_refusals: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceFile:
-    """One instance to read; `when` dates its capture."""
-
-    path: Path
-    sop_instance_uid: str
-    when: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +45,6 @@ class InstanceReading:
     file: InstanceFile
     classification: Classification | None = None
     refusal: Refusal | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
-    """An instance with its header, None where none can be read, and its pixels or the reason why they are not read."""
-
-    file: InstanceFile
-    header: Dataset | None
-    found: Film | Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +71,7 @@ def read_study(files: Sequence[InstanceFile], reader: Reader, *, revision: int, 
 
     The report answers for every radiograph, refused ones too; other objects are in the audit log alone.
     """
-    opened = [_open(file, reader) for file in files]
+    opened = [open_instance(file, reader.opening) for file in files]
     films = [item for item in opened if isinstance(item.found, Film)]
     said = reader.classifier.read([item.found.model_input for item in films if isinstance(item.found, Film)])
     judged = {item.file: reading for item, reading in zip(films, said, strict=True)}
@@ -115,36 +94,16 @@ def read_study(files: Sequence[InstanceFile], reader: Reader, *, revision: int, 
     )
 
 
-def _read_image(item: _Opened, reading: Reading) -> ReadImage | None:
+def _read_image(item: OpenedInstance, reading: Reading) -> ReadImage | None:
     if item.header is None or not isinstance(item.found, Film) or reading.refusal is not None:
         return None
     return ReadImage(header=item.header, reading=reading, display=item.found.display)
 
 
-def _refusal_of(item: _Opened, reading: Reading | None) -> Refusal | None:
+def _refusal_of(item: OpenedInstance, reading: Reading | None) -> Refusal | None:
     if isinstance(item.found, Refusal):
         return item.found
     return None if reading is None else reading.refusal
-
-
-def _open(file: InstanceFile, reader: Reader) -> _Opened:
-    header: Dataset | None = None
-    found: Film | Refusal
-    try:
-        header = read_header(file.path, max_bytes=reader.max_bytes)
-        refusal = examine(header, reader.gate)
-        if refusal is None:
-            with reader.opening:
-                found = open_film(file.path, input_size=reader.classifier.input_size)
-        else:
-            found = refusal
-    except NotDicom as error:
-        found = Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error))
-    except UndecodablePixels as error:
-        found = Refusal(reason=RefusalReason.UNDECODABLE, detail=str(error))
-    except LimitExceeded as error:
-        found = Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error))
-    return _Opened(file=file, header=header, found=found)
 
 
 def _build(

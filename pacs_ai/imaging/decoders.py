@@ -32,7 +32,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from pacs_ai.errors import UndecodablePixels
+from pacs_ai.errors import LimitExceeded, UndecodablePixels
 from pacs_ai.header import quietly
 
 _PLUGIN = "imagecodecs"
@@ -63,7 +63,6 @@ _DAMAGE = (
     NotImplementedError,
     EOFError,
     OverflowError,
-    MemoryError,
     struct.error,
     zlib.error,
 )
@@ -119,7 +118,8 @@ def _decode_rle(frame: bytes, runner: DecodeRunner) -> NDArray[Any]:
 def decode(image: Dataset) -> NDArray[Any]:
     """The stored values of a single-frame grey image, (rows, columns), unused bits cleared and sign applied.
 
-    Raises UndecodablePixels, with the cause in words, for anything that is not such an image.
+    Raises UndecodablePixels, with the cause in words, for anything that is not such an image, LimitExceeded where there
+    is not enough memory for it.
     """
     syntax = image.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
     if syntax not in DECODABLE:
@@ -133,6 +133,9 @@ def decode(image: Dataset) -> NDArray[Any]:
             _check_length(image, syntax)
             plugin = _PLUGIN if syntax in _PLUGGED else ""
             stored, _ = get_decoder(syntax).as_array(image, raw=True, index=0, decoding_plugin=plugin)
+    except MemoryError as error:
+        message = "Decoding the pixel data takes more memory than it may have (ingest.decoder_memory_mb)."
+        raise LimitExceeded(message) from error
     except _DAMAGE as error:
         message = f"The pixel data cannot be decoded ({type(error).__name__})."
         raise UndecodablePixels(message) from error

@@ -135,6 +135,20 @@ class Ledger:
                 self._study_event(connection, study, "release", "the service was restarted", now)
             return len(begun)
 
+    def renew(self, under_way: Sequence[ClaimedStudy], until: datetime) -> None:
+        """Studies that are still leased to their readers are so until `until`; the others stay as they are."""
+        with self._database.change() as connection:
+            for claimed in under_way:
+                connection.execute(
+                    update(studies)
+                    .where(
+                        studies.c.study_instance_uid == claimed.study_instance_uid,
+                        studies.c.state == StudyState.PROCESSING,
+                        studies.c.lease == claimed.lease,
+                    )
+                    .values(lease_until=until)
+                )
+
     def keep_results(self, claimed: ClaimedStudy, result: StudyResult, nodes: Sequence[str], now: datetime) -> None:
         """Outcomes, objects and one delivery per object and node stand, and the study is READY or DECLINED.
 

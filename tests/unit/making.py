@@ -1,7 +1,7 @@
 """What the unit tests arrange: authors, read images, readers, and instances that have been through a file."""
 
+import atexit
 import warnings
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,7 +17,9 @@ from pydicom.tag import Tag
 
 from pacs_ai.findings import Classification, HeatMap, ModelIdentity, Population, PriorityLevel, Reading
 from pacs_ai.imaging.gate import GatePolicy
-from pacs_ai.process import InstanceFile, Reader
+from pacs_ai.imaging.opener import FilmOpener
+from pacs_ai.opening import InstanceFile, OpeningTerms
+from pacs_ai.process import Reader
 from pacs_ai.results.capture import HeatMapPolicy, build_capture
 from pacs_ai.results.facts import Author, ReadImage
 from pacs_ai.results.report import build_report
@@ -39,6 +41,8 @@ PRIORITY = PriorityPolicy(
         PriorityLevel.ROUTINE: timedelta(hours=24),
     },
 )
+FILMS = FilmOpener(at_once=2)
+atexit.register(FILMS.close)
 CHILDREN = GatePolicy(population=Population(min_age_years=1, max_age_years=5))
 
 
@@ -112,13 +116,12 @@ def make_reader(**changes: Any) -> Reader:
     reader = Reader(
         classifier=classifier,
         author=replace(AUTHOR, model=classifier.identity, threshold=classifier.threshold),
-        gate=CHILDREN,
+        opening=OpeningTerms(gate=CHILDREN, films=FILMS, input_size=classifier.input_size, max_bytes=64 << 20),
         priority=PRIORITY,
         heat_map="positive",
-        max_bytes=64 << 20,
-        opening=nullcontext(),
     )
-    return replace(reader, **changes)
+    opening = {key: changes.pop(key) for key in ("gate", "films", "max_bytes") if key in changes}
+    return replace(reader, opening=replace(reader.opening, **opening), **changes)
 
 
 def lay(folder: Path, *instances: Dataset) -> list[InstanceFile]:
