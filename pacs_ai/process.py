@@ -16,11 +16,11 @@ from .dimse.sender import Sender
 from .errors import PeerUnreachable
 from .findings import Classification, Classifier, Outcome, Priority, Reading, Refusal
 from .header import text
-from .imaging.film import Film
+from .imaging.film import Film, read_header
 from .imaging.gate import is_radiograph
 from .opening import InstanceFile, OpenedInstance, OpeningTerms, open_instance
 from .results.capture import HeatMapPolicy, build_capture
-from .results.facts import Author, ReadImage, RefusedImage
+from .results.facts import Author, Edition, ReadImage, RefusedImage
 from .results.report import build_report
 from .settings import Node
 from .worklist import PriorityPolicy, StudyOutcome, prioritise, summarise
@@ -66,7 +66,7 @@ class StudyReading:
     objects: tuple[BuiltObject, ...]
 
 
-def read_study(files: Sequence[InstanceFile], reader: Reader, *, revision: int, when: datetime) -> StudyReading:
+def read_study(files: Sequence[InstanceFile], reader: Reader, edition: Edition) -> StudyReading:
     """Each instance is classified or refused; each classified one has a capture, and the study one report.
 
     The report answers for every radiograph, refused ones too; other objects are in the audit log alone.
@@ -90,7 +90,7 @@ def read_study(files: Sequence[InstanceFile], reader: Reader, *, revision: int, 
         readings=tuple(readings),
         outcome=outcome,
         priority=prioritise(outcome, [refusal for _, refusal in refused], reader.priority),
-        objects=_build(images, unread, reader, revision, when),
+        objects=_build(images, unread, reader, edition),
     )
 
 
@@ -110,14 +110,15 @@ def _build(
     images: Sequence[tuple[InstanceFile, ReadImage]],
     refused: Sequence[RefusedImage],
     reader: Reader,
-    revision: int,
-    when: datetime,
+    edition: Edition,
 ) -> tuple[BuiltObject, ...]:
     if not images and not (refused and reader.reports_refusals):
         return ()
-    captures = [build_capture(image, reader.author, reader.heat_map, file.when) for file, image in images]
+    captures = [
+        build_capture(image, reader.author, reader.heat_map, file.when, rerun=edition.rerun) for file, image in images
+    ]
     pairs = [(image, capture) for (_, image), capture in zip(images, captures, strict=True)]
-    report = build_report(pairs, reader.author, revision, when, refused=refused)
+    report = build_report(pairs, reader.author, edition, refused=refused)
     return (
         *(
             BuiltObject(kind="capture", dataset=capture, source_sop_instance_uid=text(image.header, "SOPInstanceUID"))
@@ -137,7 +138,13 @@ def read_claimed(claimed: ClaimedStudy, reader: Reader, store: InstanceStore) ->
         )
         for instance in claimed.instances
     ]
-    reading = read_study(files, reader, revision=claimed.revision, when=claimed.touched_at.astimezone())
+    edition = Edition(
+        revision=claimed.revision,
+        when=claimed.touched_at.astimezone(),
+        rerun=claimed.rerun,
+        predecessor=_header_of(claimed.previous_report, store),
+    )
+    reading = read_study(files, reader, edition)
     return StudyResult(
         outcome=reading.outcome.outcome,
         probability=reading.outcome.probability,
@@ -146,6 +153,13 @@ def read_claimed(claimed: ClaimedStudy, reader: Reader, store: InstanceStore) ->
         outcomes=tuple(outcome_of(item, reader.author) for item in reading.readings),
         objects=tuple(_keep(item, store) for item in reading.objects),
     )
+
+
+def _header_of(kept: ResultObject | None, store: InstanceStore) -> Dataset | None:
+    """None also for a report that is no longer kept."""
+    if kept is None or not store.locate(kept.file).is_file():
+        return None
+    return read_header(store.locate(kept.file), max_bytes=kept.file.size)
 
 
 def outcome_of(item: InstanceReading, author: Author) -> InstanceOutcome:

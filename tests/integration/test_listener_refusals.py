@@ -193,7 +193,7 @@ def test_a_ledger_that_cannot_be_written_makes_the_peer_try_again(
 
 
 def test_a_data_set_that_inflates_to_gigabytes_is_kept_without_being_inflated(inbox: Inbox, tmp_path: Path) -> None:
-    instance = make_instance(stored=SMALL, syntax=DeflatedExplicitVRLittleEndian, PixelData=bytes(512 << 20))
+    instance = make_instance(stored=SMALL, syntax=DeflatedExplicitVRLittleEndian, PixelData=bytes(256 << 20))
     path = file_of(tmp_path, instance)
 
     tracemalloc.start()

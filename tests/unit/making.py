@@ -21,13 +21,14 @@ from pacs_ai.imaging.opener import FilmOpener
 from pacs_ai.opening import InstanceFile, OpeningTerms
 from pacs_ai.process import Reader
 from pacs_ai.results.capture import HeatMapPolicy, build_capture
-from pacs_ai.results.facts import Author, ReadImage
+from pacs_ai.results.facts import Author, Edition, ReadImage
 from pacs_ai.results.report import build_report
 from pacs_ai.worklist import PriorityPolicy
 from tests.builders import Stored, make_instance, part10, phantom
 from tests.fakes import TinyClassifier
 
 WHEN = datetime(2026, 1, 5, 10, 30)  # noqa: DTZ001 - DICOM dates have no zone
+FIRST = Edition(revision=1, when=WHEN)
 AUTHOR = Author(
     model=ModelIdentity(name="tiny", version="0.0.1", sha256="0123456789abcdef" * 4),
     threshold=0.5,
@@ -108,7 +109,7 @@ def make_results(
     """Capture and report of a study of one image."""
     image = make_read_image(header, probability, author.threshold)
     capture = build_capture(image, author, policy, WHEN)
-    return capture, build_report([(image, capture)], author, revision, WHEN)
+    return capture, build_report([(image, capture)], author, Edition(revision=revision, when=WHEN))
 
 
 def make_reader(**changes: Any) -> Reader:
