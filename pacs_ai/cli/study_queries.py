@@ -233,9 +233,8 @@ def studies_requeue(
         study = one_study(database, name)
         ledger = Ledger(database, actor="operator")
         if not ledger.requeue(study, now()) and not (force and ledger.read_again(study, now())):
-            message = (
-                f"study {study} is being received or read" if force else f"study {study} is not FAILED; see --force"
-            )
+            why = "is being received or read" if force else "is not FAILED; --force reads any study again"
+            message = f"study {study} {why}"
             raise NotFound(message)
     typer.echo("queued again")
 

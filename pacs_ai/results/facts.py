@@ -43,7 +43,7 @@ class Author:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edition:
-    """Which report of a study this is: its time, the one before it, and how often the study was read again on demand."""
+    """Which report of a study it is: its time, the one before it, and how often somebody had the study read again."""
 
     revision: int
     when: datetime

@@ -63,7 +63,7 @@ def build_report(
 
     There is at least one of either. The same arguments give the same bytes. Finding is written only for a positive
     image: a reader that shows it and not the evaluation must never show "Pneumonia" for a normal film. A refused image
-    is Undetermined, with the reason in code and in words, and has no probability. A later report names the one before it.
+    is Undetermined, with the reason in code and in words, and has no probability. A later report names the one before.
     """
     headers = [image.header for image, _ in images] + [image.header for image in refused]
     first = headers[0]
