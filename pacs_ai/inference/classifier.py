@@ -12,6 +12,7 @@ from .network import BATCH_SIZES, Network
 from .taps import Tap
 
 ONNX_SUFFIX = ".onnx"
+_STEPS = 255
 
 
 class CardClassifier:
@@ -62,8 +63,11 @@ class CardClassifier:
 
 
 def _scaled(heat: NDArray[np.float32]) -> HeatMap:
+    """0..1 in 255 steps: the other images of a batch move the last bits, and no capture should show their company."""
     highest = float(heat.max())
-    return HeatMap(values=heat / highest if highest > 0 else heat)
+    if highest <= 0:
+        return HeatMap(values=heat)
+    return HeatMap(values=np.rint(heat * np.float32(_STEPS / highest)) / np.float32(_STEPS))
 
 
 def open_network(card: ModelCard, taps: Sequence[Tap] = ()) -> Network:

@@ -17,6 +17,7 @@ from pacs_ai.header import number, numbers, text, texts
 from . import drawing
 from .equipment import code_item, new_instance, sign, stamp
 from .facts import Author, ReadImage, date_and_time
+from .localisation import is_localised
 from .source import is_lossy, patient_and_study, patient_orientation, take_over
 from .uids import derive_uid
 
@@ -51,22 +52,27 @@ def _map_to_draw(image: ReadImage, policy: HeatMapPolicy) -> HeatMap | None:
     return image.reading.heat_map if draws_map else None
 
 
-def caption(image: ReadImage, author: Author) -> tuple[str, ...]:
-    """What stands under the image: finding, probability, operating point, network, and what it is not for."""
+def caption(image: ReadImage, author: Author, heat_map: HeatMap | None = None) -> tuple[str, ...]:
+    """What stands under the image: finding, probability, operating point, network, and what it is not for.
+
+    Where a heat map is drawn that points nowhere, the caption says so: a reader would look for a place in vain.
+    """
     said = image.reading.classification
     finding = "PNEUMONIA: PRESENT" if said.is_positive else "PNEUMONIA: ABSENT"
     warning = "Not for diagnosis"
     if author.outside_population_allowed:
         warning += " - population check switched off"
+    said_of_map = () if heat_map is None or is_localised(heat_map) else ("Heat map: not localised",)
     return (
         f"{finding}   probability {said.probability:.1%}   operating point {said.threshold:.1%}",
         f"{author.model.name} {author.model.version} ({author.model.sha256[:8]})   {warning}",
+        *said_of_map,
     )
 
 
 def _drawn(image: ReadImage, author: Author, heat_map: HeatMap | None) -> NDArray[np.uint8]:
     film = drawing.plain(image.display) if heat_map is None else drawing.with_heat_map(image.display, heat_map)
-    return drawing.with_caption(film, caption(image, author))
+    return drawing.with_caption(film, caption(image, author, heat_map))
 
 
 def _series(capture: Dataset, source: Dataset, author: Author, when: datetime) -> None:
