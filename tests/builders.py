@@ -20,6 +20,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -27,6 +28,7 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
@@ -46,6 +48,7 @@ _ENCODERS: dict[UID, Callable[[Stored, int], bytes]] = {
         stored, lossless=True, predictor=1, bitspersample=bits
     ),
     JPEGLSLossless: lambda stored, _bits: imagecodecs.jpegls_encode(stored),
+    JPEGLSNearLossless: lambda stored, _bits: imagecodecs.jpegls_encode(stored, level=2),
     JPEG2000Lossless: lambda stored, bits: imagecodecs.jpeg2k_encode(
         stored, codecformat="J2K", reversible=True, level=0, bitspersample=bits
     ),
@@ -53,7 +56,8 @@ _ENCODERS: dict[UID, Callable[[Stored, int], bytes]] = {
         stored, codecformat="J2K", reversible=False, level=60, bitspersample=bits
     ),
     HTJ2KLossless: lambda stored, _bits: imagecodecs.htj2k_encode(stored),
-    HTJ2K: lambda stored, _bits: imagecodecs.htj2k_encode(stored),
+    HTJ2KLosslessRPCL: lambda stored, _bits: imagecodecs.htj2k_encode(stored),
+    HTJ2K: lambda stored, _bits: imagecodecs.htj2k_encode(stored, reversible=False, level=0.0005),
 }
 UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 LOSSLESS = (
@@ -62,6 +66,7 @@ LOSSLESS = (
     JPEGLSLossless,
     JPEG2000Lossless,
     HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     RLELossless,
 )
 
@@ -142,6 +147,16 @@ def make_rsna_instance(**changes: Any) -> Dataset:
     for keyword, value in changes.items():
         setattr(instance, keyword, value)
     return instance
+
+
+def lookup_table(
+    entries: NDArray[Any], bits: int, first: int = 0, *, vr: str = "US", is_packed: bool = False
+) -> Dataset:
+    """An item of a Modality or VOI LUT Sequence; packed, two entries of 8 bits share a word (PS3.3 C.11.1.1.1)."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", vr, [len(entries) % 65536, first, bits])
+    item.add_new("LUTData", "OW", entries.astype("u1" if is_packed else "<u2").tobytes())
+    return item
 
 
 def part10(instance: Dataset) -> bytes:

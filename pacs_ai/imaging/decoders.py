@@ -47,6 +47,13 @@ DECODABLE = (*UNCOMPRESSED, RLELossless, *_DECODE)
 
 _PLUGGED = (*_DECODE, RLELossless)
 
+# One rule for every syntax: unused bits are cleared and the sign is that of Bits Stored.
+_CLEARED: dict[str, Any] = {
+    "correct_unused_bits": True,
+    "apply_j2k_sign_correction": False,
+    "apply_jls_sign_correction": False,
+}
+
 # pydicom looks these up by name on the module that holds a plugin.
 DECODER_DEPENDENCIES = dict.fromkeys(_DECODE, ("imagecodecs",))
 
@@ -93,6 +100,9 @@ def decode_frame(frame: bytes, runner: DecodeRunner) -> bytearray:
         message = f"the codestream holds {stored.shape}, the header says {(runner.rows, runner.columns)}"
         raise ValueError(message)
     runner.set_option("bits_allocated", stored.dtype.itemsize * 8)
+    # A codestream may have more bits than the header, or fewer; the sign is in the highest that both have.
+    precision = runner.get_option("j2k_precision") or runner.get_option("jls_precision")
+    runner.set_option("bits_stored", min(precision or runner.bits_stored, runner.bits_stored))
     return bytearray(np.ascontiguousarray(stored))
 
 
@@ -121,7 +131,7 @@ def decode(image: Dataset) -> NDArray[Any]:
 
     Raises UndecodablePixels, with the cause in words, for anything that is not such an image.
     """
-    syntax = image.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
+    syntax = transfer_syntax(image)
     if syntax not in DECODABLE:
         message = f"Transfer syntax {syntax} is not decoded here."
         raise UndecodablePixels(message)
@@ -132,7 +142,17 @@ def decode(image: Dataset) -> NDArray[Any]:
         with quietly():
             _check_length(image, syntax)
             plugin = _PLUGIN if syntax in _PLUGGED else ""
-            stored, _ = get_decoder(syntax).as_array(image, raw=True, index=0, decoding_plugin=plugin)
+            below = _unused_bits_below(image, syntax)
+            stored, _ = get_decoder(syntax).as_array(
+                image,
+                raw=True,
+                index=0,
+                decoding_plugin=plugin,
+                bits_stored=image.BitsStored + below,
+                **_CLEARED,
+            )
+            if below:
+                stored >>= below
     except _DAMAGE as error:
         message = f"The pixel data cannot be decoded ({type(error).__name__})."
         raise UndecodablePixels(message) from error
@@ -140,6 +160,22 @@ def decode(image: Dataset) -> NDArray[Any]:
         message = f"The pixel data holds {stored.shape}, the header says {(image.Rows, image.Columns)}."
         raise UndecodablePixels(message)
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+
+
+def transfer_syntax(image: Dataset) -> str:
+    """The transfer syntax that the file meta information states, or, where it is silent, the one that was detected."""
+    stated = image.file_meta.get("TransferSyntaxUID")
+    if stated:
+        return str(stated)
+    _, is_little_endian = image.original_encoding
+    return ExplicitVRBigEndian if is_little_endian is False else ExplicitVRLittleEndian
+
+
+def _unused_bits_below(image: Dataset, syntax: str) -> int:
+    # Older editions let a sample lie anywhere in its word, as High Bit says (PS3.5 8.1.1); a codestream holds samples.
+    if syntax in _DECODE or "HighBit" not in image:
+        return 0
+    return max(0, int(image.HighBit) + 1 - int(image.BitsStored))
 
 
 def _check_length(image: Dataset, syntax: str) -> None:
