@@ -166,6 +166,25 @@ def part10(instance: Dataset) -> bytes:
     return buffer.getvalue()
 
 
+def bare_data_set(instance: Dataset) -> bytes:
+    """The data set alone, without preamble and file meta information, as old archives exported it."""
+    content = part10(instance)
+    return content[144 + int.from_bytes(content[140:144], "little") :]
+
+
+def without_preamble(instance: Dataset) -> bytes:
+    """File meta information and data set, without the 132 bytes that mark a file."""
+    return part10(instance)[132:]
+
+
+def without_file_meta(instance: Dataset) -> bytes:
+    """Preamble and prefix, and then at once the data set."""
+    return part10(instance)[:132] + bare_data_set(instance)
+
+
+BARE_FORMS = (bare_data_set, without_preamble, without_file_meta)
+
+
 def _common(modality: str) -> Dataset:
     sop_class = DigitalXRayImageStorageForPresentation if modality == "DX" else ComputedRadiographyImageStorage
     instance = Dataset()

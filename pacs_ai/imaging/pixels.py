@@ -84,11 +84,11 @@ def to_display(transform: GreyTransform, stored: Stored, size: tuple[int, int]) 
     lowest, highest = int(small.min()), int(small.max())
     every = np.arange(lowest, highest + 1).astype(stored.dtype)
     levels = np.rint(transform.grey(every) * 255).astype(np.uint8)
-    return levels[small.astype(np.int32) - lowest]
+    return levels[small.astype(np.intp) - lowest]
 
 
 def _pixel_aspect(header: Dataset) -> tuple[float, float]:
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio"):
         found = numbers(header, keyword)
         if len(found) == 2 and min(found) > 0:
             smaller = min(found)
