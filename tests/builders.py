@@ -150,12 +150,19 @@ def make_rsna_instance(**changes: Any) -> Dataset:
 
 
 def lookup_table(
-    entries: NDArray[Any], bits: int, first: int = 0, *, vr: str = "US", is_packed: bool = False
+    entries: NDArray[Any],
+    bits: int,
+    first: int = 0,
+    *,
+    vr: str = "US",
+    is_packed: bool = False,
+    is_big_endian: bool = False,
 ) -> Dataset:
     """An item of a Modality or VOI LUT Sequence; packed, two entries of 8 bits share a word (PS3.3 C.11.1.1.1)."""
+    words = np.frombuffer(entries.astype("u1" if is_packed else "<u2").tobytes(), "<u2")
     item = Dataset()
     item.add_new("LUTDescriptor", vr, [len(entries) % 65536, first, bits])
-    item.add_new("LUTData", "OW", entries.astype("u1" if is_packed else "<u2").tobytes())
+    item.add_new("LUTData", "OW", words.astype(">u2" if is_big_endian else "<u2").tobytes())
     return item
 
 

@@ -174,7 +174,7 @@ def test_both_polarities_of_one_film_give_the_network_the_same(
     stored = small if photometric == "MONOCHROME2" else (4095 - small).astype(np.uint16)
     film_path.write_bytes(part10(make_instance(stored=small)))
     plain = open_film(film_path, input_size=64).model_input.pixels
-    instance = make_instance(stored=stored, PhotometricInterpretation=photometric)
+    instance = make_instance(modality="CR", stored=stored, PhotometricInterpretation=photometric)
     film_path.write_bytes(part10(instance))
 
     pixels = open_film(film_path, input_size=64).model_input.pixels

@@ -23,9 +23,8 @@ def _gamma() -> NDArray[np.uint16]:
 
 
 def _mono1(small: Stored, **changes: Any) -> Dataset:
-    return make_instance(
-        stored=(4095 - small).astype(np.uint16), PhotometricInterpretation="MONOCHROME1", WindowCenter="2047", **changes
-    )
+    stated = {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE", "WindowCenter": "2047"}
+    return make_instance(stored=(4095 - small).astype(np.uint16), **{**stated, **changes})
 
 
 def _signed(small: Stored, **changes: Any) -> Dataset:
@@ -58,13 +57,21 @@ def _grey(instance: Dataset) -> NDArray[np.float32]:
 def test_two_ways_to_say_inverse_are_one_inversion(small: Stored) -> None:
     plain = _grey(make_instance(stored=small))
     once = [
-        _grey(make_instance(stored=small, PhotometricInterpretation="MONOCHROME1")),
+        _grey(make_instance(stored=small, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape=None)),
         _grey(make_instance(stored=small, PresentationLUTShape="INVERSE")),
         _grey(make_instance(stored=small, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE")),
     ]
 
     for inverted in once:
         np.testing.assert_allclose(inverted, 1.0 - plain, atol=1e-6)
+
+
+def test_the_shape_decides_where_it_contradicts_the_photometric_interpretation(small: Stored) -> None:
+    contradicting = make_instance(
+        stored=small, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="IDENTITY"
+    )
+
+    np.testing.assert_array_equal(_grey(contradicting), _grey(make_instance(stored=small)))
 
 
 def test_the_window_decides_the_grey_and_not_the_range_of_the_film(small: Stored) -> None:
@@ -129,7 +136,9 @@ def test_a_window_of_one_is_a_step_and_one_of_zero_is_none(function: str, width:
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 def test_padding_is_black_in_either_polarity_and_outside_the_range(photometric: str) -> None:
     stored = np.array([[4000, 4000, 4001], [1000, 1500, 2000]], np.uint16)
-    instance = make_instance(stored=stored, PhotometricInterpretation=photometric, WindowCenter=None, WindowWidth=None)
+    instance = make_instance(
+        modality="CR", stored=stored, PhotometricInterpretation=photometric, WindowCenter=None, WindowWidth=None
+    )
     instance.add_new("PixelPaddingValue", "US", 4000)
     instance.add_new("PixelPaddingRangeLimit", "US", 4001)
 

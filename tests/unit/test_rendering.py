@@ -32,7 +32,7 @@ from pydicom.uid import (
 )
 
 from pacs_ai.imaging.decoders import decode
-from pacs_ai.imaging.pixels import grey_transform
+from pacs_ai.imaging.pixels import display_size, grey_transform, to_display
 from tests.builders import Stored, lookup_table, make_instance, part10, phantom
 
 from .peers import shown_by_dcmtk
@@ -129,7 +129,27 @@ def _padded(make: Callable[..., Make], value: int, limit: int | None = None, **c
     return build
 
 
-_RANGE, _LUT = ("+Wm",), ("+Wl", "1")
+def _overlaid(*, is_in_pixels: bool) -> Make:
+    """Stripes over the film: a plane of its own, or bit 12 of each pixel, as old devices wrote it (PS3.5 8.1.2)."""
+    stripes = (np.indices((ROWS, COLUMNS))[0] % 7 == 0).astype(np.uint8)
+
+    def build() -> Dataset:
+        instance = make_instance(stored=_stored() | (stripes.astype(np.uint16) << 12) if is_in_pixels else _stored())
+        instance.add_new(0x60000010, "US", ROWS)
+        instance.add_new(0x60000011, "US", COLUMNS)
+        instance.add_new(0x60000040, "CS", "G")
+        instance.add_new(0x60000050, "SS", [1, 1])
+        instance.add_new(0x60000100, "US", 16 if is_in_pixels else 1)
+        instance.add_new(0x60000102, "US", 12 if is_in_pixels else 0)
+        if not is_in_pixels:
+            plane = np.packbits(stripes.ravel(), bitorder="little").tobytes()
+            instance.add_new(0x60003000, "OW", plane + b"\0" * (len(plane) % 2))
+        return instance
+
+    return build
+
+
+_WINDOW, _RANGE, _LUT = ("+Wi", "1"), ("+Wm",), ("+Wl", "1")
 _J, _LS = "dcmj2pnm", "dcml2pnm"
 _NONE = {"WindowCenter": None, "WindowWidth": None}
 
@@ -241,6 +261,63 @@ VARIANTS: dict[str, Variant] = {
         make=_signed(RescaleIntercept="0", VOILUTSequence=[lookup_table(_gamma(), 12, first=-2048, vr="SS")], **_NONE),
         options=_LUT,
     ),
+    "VOI LUT, signed, implicit VR": Variant(
+        make=_signed(
+            RescaleIntercept="0",
+            syntax=ImplicitVRLittleEndian,
+            VOILUTSequence=[lookup_table(_gamma(), 12, first=-2048, vr="SS")],
+            **_NONE,
+        ),
+        options=_LUT,
+    ),
+    "VOI LUT, signed and said to be unsigned": Variant(
+        make=_signed(RescaleIntercept="0", VOILUTSequence=[lookup_table(_gamma(), 12, first=63488)], **_NONE),
+        options=_LUT,
+    ),
+    "VOI LUT, signed, of 40000 entries": Variant(
+        make=_signed(
+            16,
+            RescaleIntercept="0",
+            VOILUTSequence=[lookup_table(_gamma(40000, 65535), 16, first=-20000, vr="SS")],
+            **_NONE,
+        ),
+        options=_LUT,
+    ),
+    "VOI LUT below zero after a rescale": Variant(
+        make=_voi_lut(lookup_table(_gamma(), 12, first=-1000, vr="SS"), RescaleIntercept="-1000"), options=_LUT
+    ),
+    "VOI LUT below zero after a rescale, implicit VR": Variant(
+        make=_voi_lut(
+            lookup_table(_gamma(), 12, first=-1000, vr="SS"), RescaleIntercept="-1000", syntax=ImplicitVRLittleEndian
+        ),
+        options=_LUT,
+    ),
+    "VOI LUT that begins above 32767": Variant(
+        make=_voi_lut(lookup_table(_gamma(20000), 12, first=40000), bits=16, stored=_stored(16)), options=_LUT
+    ),
+    "VOI LUT that begins above 32767, signed values lifted": Variant(
+        make=_signed(
+            16,
+            RescaleIntercept="32768",
+            syntax=ImplicitVRLittleEndian,
+            VOILUTSequence=[lookup_table(_gamma(20000), 12, first=40000)],
+            **_NONE,
+        ),
+        options=_LUT,
+    ),
+    "VOI LUT, big endian": Variant(
+        make=_voi_lut(lookup_table(_gamma(), 12, is_big_endian=True), syntax=ExplicitVRBigEndian), options=_LUT
+    ),
+    "VOI LUT, 8 bit in bytes, big endian": Variant(
+        make=_voi_lut(
+            lookup_table(_gamma(4096, 255), 8, is_packed=True, is_big_endian=True), syntax=ExplicitVRBigEndian
+        ),
+        options=_LUT,
+    ),
+    "VOI LUT after a Modality LUT": Variant(
+        make=_modality_lut(lookup_table(_gamma(), 12), VOILUTSequence=[lookup_table(_gamma(power=1.6), 12)], **_NONE),
+        options=_LUT,
+    ),
     "VOI LUT after a rescale": Variant(
         make=_voi_lut(lookup_table(_gamma(), 12), RescaleSlope="0.5", RescaleIntercept="100"), options=_LUT
     ),
@@ -256,6 +333,11 @@ VARIANTS: dict[str, Variant] = {
     "MONOCHROME1 alone": Variant(make=_inverse(PresentationLUTShape=None)),
     "CR, MONOCHROME1": Variant(make=_inverse(modality="CR", PresentationLUTShape=None)),
     "MONOCHROME2 and INVERSE": Variant(make=_film(PresentationLUTShape="INVERSE")),
+    "MONOCHROME1 and IDENTITY": Variant(make=_inverse(PresentationLUTShape="IDENTITY")),
+    "MONOCHROME1 and a shape of film": Variant(make=_inverse(PresentationLUTShape="LIN OD")),
+    "CR, MONOCHROME1 and IDENTITY, no window": Variant(
+        make=_inverse(modality="CR", PresentationLUTShape="IDENTITY", **_NONE), options=_RANGE
+    ),
     "MONOCHROME1, SIGMOID": Variant(make=_window("2048", "2000", "SIGMOID", _inverse)),
     "MONOCHROME1, LINEAR_EXACT": Variant(make=_window("2048", "2000", "LINEAR_EXACT", _inverse), within=1.5),
     "MONOCHROME1, window of one": Variant(make=_window("1500", "1", make=_inverse)),
@@ -269,6 +351,9 @@ VARIANTS: dict[str, Variant] = {
         make=_signed(PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE")
     ),
     "MONOCHROME1, RLE": Variant(make=_inverse(syntax=RLELossless)),
+    # Overlays are drawn over a film, and are no part of it.
+    "overlay": Variant(make=_overlaid(is_in_pixels=False), options=("-O", *_WINDOW)),
+    "overlay in unused bits": Variant(make=_overlaid(is_in_pixels=True), options=("-O", *_WINDOW)),
     # Padding: what DCMTK shows as its window says is black here in any case.
     "padding": Variant(make=_padded(_film, 0)),
     "padding, a range": Variant(make=_padded(_film, 0, 40)),
@@ -304,3 +389,46 @@ def test_the_grey_is_what_dcmtk_shows(name: str, tmp_path: Path) -> None:
     assert np.ptp(shown) > 100
     assert np.abs(np.rint(grey * 255) - shown).max() <= 1
     assert np.abs(grey * 255 - shown).max() <= variant.within
+
+
+@pytest.mark.parametrize("level", [0, 1000, 2048, 4095])
+@pytest.mark.parametrize("make", [_film, _inverse])
+def test_a_film_of_one_grey_is_what_dcmtk_shows(make: Callable[..., Make], level: int, tmp_path: Path) -> None:
+    instance = make(stored=np.full((ROWS, COLUMNS), level, np.uint16))()
+    image = dcmread(BytesIO(part10(instance)))
+
+    grey = grey_transform(image, decode(image)).grey(decode(image))
+
+    shown = shown_by_dcmtk(instance, tmp_path, command="dcm2pnm", options=["+Wi", "1"])
+    assert np.abs(grey * 255 - shown).max() <= 1.001
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"PixelSpacing": [0.2, 0.1]},
+        {"PixelSpacing": [0.125, 0.1875]},
+        {"PixelSpacing": None, "ImagerPixelSpacing": [0.1, 0.2]},
+        {"PixelSpacing": None, "ImagerPixelSpacing": None, "NominalScannedPixelSpacing": [0.375, 0.25]},
+        {"PixelSpacing": None, "ImagerPixelSpacing": None, "PixelAspectRatio": ["5", "4"]},
+    ],
+    ids=str,
+)
+def test_pixels_that_are_not_square_are_shown_in_the_shape_that_dcmtk_gives_them(
+    stated: dict[str, Any], tmp_path: Path
+) -> None:
+    y, x = np.mgrid[0:200, 0:180]
+    smooth = np.rint(2000 + 900 * np.sin(y / 25) + 900 * np.cos(x / 20)).astype(np.uint16)
+    instance = make_instance(stored=smooth, **stated)
+    image = dcmread(BytesIO(part10(instance)))
+    rows, columns = display_size(image, max_side=1024)
+
+    shown = to_display(grey_transform(image, smooth), smooth, (rows, columns))
+
+    # Each of the two keeps the side that has the fine pixels.
+    scaling = ["+Sxf", "1"] if columns == 180 else ["+Syf", "1"]
+    dcmtk = shown_by_dcmtk(
+        instance, tmp_path, command="dcm2pnm", options=["+Wi", "1", "+a", "+i", "3", *scaling], size=(rows, columns)
+    )
+    assert np.abs(shown.astype(int) - dcmtk).max() <= 4
+    assert np.abs(shown.astype(int) - dcmtk).mean() <= 1
