@@ -49,9 +49,10 @@ DECODABLE = (*UNCOMPRESSED, RLELossless, *_DECODE)
 
 _PLUGGED = (*_DECODE, RLELossless)
 
-# One rule for every syntax: unused bits are cleared and the sign is that of Bits Stored.
-_CLEARED: dict[str, Any] = {
-    "correct_unused_bits": True,
+# Unused bits and signs are ours: pydicom has another rule for each family, and copies uncompressed pixels for them.
+_AS_THEY_ARE: dict[str, Any] = {
+    "view_only": True,
+    "correct_unused_bits": False,
     "apply_j2k_sign_correction": False,
     "apply_jls_sign_correction": False,
 }
@@ -131,6 +132,8 @@ def _decode_rle(frame: bytes, runner: DecodeRunner) -> NDArray[Any]:
 def decode(image: Dataset) -> NDArray[Any]:
     """The stored values of a single-frame grey image, (rows, columns), unused bits cleared and sign applied.
 
+    They may be a view of the pixel data, which is not to be written to.
+
     Raises UndecodablePixels, with the cause in words, for anything that is not such an image.
     """
     syntax = transfer_syntax(image)
@@ -144,24 +147,17 @@ def decode(image: Dataset) -> NDArray[Any]:
         with quietly():
             _check_length(image, syntax)
             plugin = _PLUGIN if syntax in _PLUGGED else ""
-            below = _unused_bits_below(image, syntax)
-            stored, _ = get_decoder(syntax).as_array(
-                image,
-                raw=True,
-                index=0,
-                decoding_plugin=plugin,
-                bits_stored=image.BitsStored + below,
-                **_CLEARED,
-            )
-            if below:
-                stored >>= below
+            decoder = get_decoder(syntax)
+            found, said = decoder.as_array(image, raw=True, index=0, decoding_plugin=plugin, **_AS_THEY_ARE)
+            native = found.astype(found.dtype.newbyteorder("="), copy=False)
+            stored = _used_bits(native, int(said["bits_stored"]), below=_unused_below(image, syntax))
     except _DAMAGE as error:
         message = f"The pixel data cannot be decoded ({type(error).__name__})."
         raise UndecodablePixels(message) from error
     if stored.shape != (image.Rows, image.Columns):
         message = f"The pixel data holds {stored.shape}, the header says {(image.Rows, image.Columns)}."
         raise UndecodablePixels(message)
-    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    return stored
 
 
 def transfer_syntax(image: Dataset) -> str:
@@ -173,11 +169,24 @@ def transfer_syntax(image: Dataset) -> str:
     return ExplicitVRBigEndian if is_little_endian is False else ExplicitVRLittleEndian
 
 
-def _unused_bits_below(image: Dataset, syntax: str) -> int:
+def _unused_below(image: Dataset, syntax: str) -> int:
     # Older editions let a sample lie anywhere in its word, as High Bit says (PS3.5 8.1.1); a codestream holds samples.
     if syntax in _DECODE or "HighBit" not in image:
         return 0
     return max(0, int(image.HighBit) + 1 - int(image.BitsStored))
+
+
+def _used_bits(words: NDArray[Any], bits: int, *, below: int) -> NDArray[Any]:
+    """The samples of `bits` bits, above `below` unused ones; a copy only where unused bits hold something."""
+    above = words.dtype.itemsize * 8 - bits - below
+    if above < 0:
+        message = f"High Bit lies outside of words of {words.dtype.itemsize} bytes"
+        raise ValueError(message)
+    half = 2 ** (bits - 1)
+    lowest, highest = (-half, half - 1) if words.dtype.kind == "i" else (0, 2 * half - 1)
+    if below == 0 and lowest <= words.min() and words.max() <= highest:
+        return words
+    return np.asarray((words << above) >> (above + below), words.dtype)
 
 
 def _check_length(image: Dataset, syntax: str) -> None:
