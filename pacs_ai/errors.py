@@ -34,7 +34,11 @@ class UndecodablePixels(PacsAiError):
 
 
 class LimitExceeded(PacsAiError):
-    """An instance larger than this service will open."""
+    """An instance larger than this service will open, or one that takes too long or too much memory to decode."""
+
+
+class DecoderUnavailable(PacsAiError):
+    """No decoder process can be started; nothing is wrong with the instance, and it can be read later."""
 
 
 class NotDicom(PacsAiError):

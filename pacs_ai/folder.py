@@ -13,7 +13,9 @@ from .header import text
 from .imaging.film import read_header
 from .imaging.gate import is_radiograph
 from .lines import instance_line
-from .process import BuiltObject, InstanceFile, InstanceReading, Reader, encode, outcome_of, read_study
+from .opening import InstanceFile
+from .process import BuiltObject, InstanceReading, Reader, encode, outcome_of, read_study
+from .results.facts import Edition
 
 _DATE_LENGTH = 8
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - DICOM dates have no zone
@@ -52,7 +54,7 @@ def process_folder(paths: Sequence[Path], reader: Reader, out: Path) -> Iterator
 
 def _enter(path: Path, reader: Reader) -> _Entry:
     try:
-        return _Entry(path, read_header(path, max_bytes=reader.max_bytes), None)
+        return _Entry(path, read_header(path, max_bytes=reader.opening.max_bytes), None)
     except NotDicom as error:
         return _Entry(path, None, Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error)))
     except LimitExceeded as error:
@@ -63,7 +65,7 @@ def _process_study(study: str | None, members: Sequence[_Entry], reader: Reader,
     # One instance may lie in several files; it is read once.
     distinct = {entry.sop_instance_uid: entry for entry in members if entry.header is not None}
     files = [InstanceFile(path=e.path, sop_instance_uid=uid, when=_when([e])) for uid, e in distinct.items()]
-    reading = read_study(files, reader, revision=1, when=_when(list(distinct.values())))
+    reading = read_study(files, reader, Edition(revision=1, when=_when(list(distinct.values()))))
     written = [(item, _write(item, out)) for item in reading.objects]
     found = {item.file.sop_instance_uid: item for item in reading.readings}
     for entry in members:

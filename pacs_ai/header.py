@@ -25,6 +25,7 @@ PARSE_ERRORS = (
     OverflowError,
     NotImplementedError,
     MemoryError,
+    RecursionError,  # sequences nested without end
     OSError,  # pydicom's word for "no tag where one should be"
     struct.error,
     zlib.error,

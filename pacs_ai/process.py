@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from pathlib import Path
 
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.outbox import Outbox
@@ -15,13 +13,14 @@ from pydicom.dataset import Dataset
 
 from .delivery import RetryPolicy, by_study, parcel_of, settle, settle_unreachable
 from .dimse.sender import Sender
-from .errors import LimitExceeded, NotDicom, PeerUnreachable, UndecodablePixels
-from .findings import Classification, Classifier, Outcome, Priority, Reading, Refusal, RefusalReason
+from .errors import PeerUnreachable
+from .findings import Classification, Classifier, Outcome, Priority, Reading, Refusal
 from .header import text
-from .imaging.film import Film, open_film, read_header
-from .imaging.gate import GatePolicy, examine, is_radiograph
+from .imaging.film import Film, read_header
+from .imaging.gate import is_radiograph
+from .opening import InstanceFile, OpenedInstance, OpeningTerms, open_instance
 from .results.capture import HeatMapPolicy, build_capture
-from .results.facts import Author, ReadImage, RefusedImage
+from .results.facts import Author, Edition, ReadImage, RefusedImage
 from .results.report import build_report
 from .settings import Node
 from .worklist import PriorityPolicy, StudyOutcome, prioritise, summarise
@@ -29,25 +28,14 @@ from .worklist import PriorityPolicy, StudyOutcome, prioritise, summarise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """All that reading takes; built once. `opening` is held while the pixels of a film are whole in memory."""
+    """All that reading takes; built once."""
 
     classifier: Classifier
     author: Author
-    gate: GatePolicy
+    opening: OpeningTerms
     priority: PriorityPolicy
     heat_map: HeatMapPolicy
-    max_bytes: int
-    opening: AbstractContextManager[object]
     reports_refusals: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceFile:
-    """One instance to read; `when` dates its capture."""
-
-    path: Path
-    sop_instance_uid: str
-    when: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +45,6 @@ class InstanceReading:
     file: InstanceFile
     classification: Classification | None = None
     refusal: Refusal | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
-    """An instance with its header, None where none can be read, and its pixels or the reason why they are not read."""
-
-    file: InstanceFile
-    header: Dataset | None
-    found: Film | Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +66,12 @@ class StudyReading:
     objects: tuple[BuiltObject, ...]
 
 
-def read_study(files: Sequence[InstanceFile], reader: Reader, *, revision: int, when: datetime) -> StudyReading:
+def read_study(files: Sequence[InstanceFile], reader: Reader, edition: Edition) -> StudyReading:
     """Each instance is classified or refused; each classified one has a capture, and the study one report.
 
     The report answers for every radiograph, refused ones too; other objects are in the audit log alone.
     """
-    opened = [_open(file, reader) for file in files]
+    opened = [open_instance(file, reader.opening) for file in files]
     films = [item for item in opened if isinstance(item.found, Film)]
     said = reader.classifier.read([item.found.model_input for item in films if isinstance(item.found, Film)])
     judged = {item.file: reading for item, reading in zip(films, said, strict=True)}
@@ -111,54 +90,35 @@ def read_study(files: Sequence[InstanceFile], reader: Reader, *, revision: int, 
         readings=tuple(readings),
         outcome=outcome,
         priority=prioritise(outcome, [refusal for _, refusal in refused], reader.priority),
-        objects=_build(images, unread, reader, revision, when),
+        objects=_build(images, unread, reader, edition),
     )
 
 
-def _read_image(item: _Opened, reading: Reading) -> ReadImage | None:
+def _read_image(item: OpenedInstance, reading: Reading) -> ReadImage | None:
     if item.header is None or not isinstance(item.found, Film) or reading.refusal is not None:
         return None
     return ReadImage(header=item.header, reading=reading, display=item.found.display)
 
 
-def _refusal_of(item: _Opened, reading: Reading | None) -> Refusal | None:
+def _refusal_of(item: OpenedInstance, reading: Reading | None) -> Refusal | None:
     if isinstance(item.found, Refusal):
         return item.found
     return None if reading is None else reading.refusal
-
-
-def _open(file: InstanceFile, reader: Reader) -> _Opened:
-    header: Dataset | None = None
-    found: Film | Refusal
-    try:
-        header = read_header(file.path, max_bytes=reader.max_bytes)
-        refusal = examine(header, reader.gate)
-        if refusal is None:
-            with reader.opening:
-                found = open_film(file.path, input_size=reader.classifier.input_size)
-        else:
-            found = refusal
-    except NotDicom as error:
-        found = Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error))
-    except UndecodablePixels as error:
-        found = Refusal(reason=RefusalReason.UNDECODABLE, detail=str(error))
-    except LimitExceeded as error:
-        found = Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error))
-    return _Opened(file=file, header=header, found=found)
 
 
 def _build(
     images: Sequence[tuple[InstanceFile, ReadImage]],
     refused: Sequence[RefusedImage],
     reader: Reader,
-    revision: int,
-    when: datetime,
+    edition: Edition,
 ) -> tuple[BuiltObject, ...]:
     if not images and not (refused and reader.reports_refusals):
         return ()
-    captures = [build_capture(image, reader.author, reader.heat_map, file.when) for file, image in images]
+    captures = [
+        build_capture(image, reader.author, reader.heat_map, file.when, rerun=edition.rerun) for file, image in images
+    ]
     pairs = [(image, capture) for (_, image), capture in zip(images, captures, strict=True)]
-    report = build_report(pairs, reader.author, revision, when, refused=refused)
+    report = build_report(pairs, reader.author, edition, refused=refused)
     return (
         *(
             BuiltObject(kind="capture", dataset=capture, source_sop_instance_uid=text(image.header, "SOPInstanceUID"))
@@ -178,7 +138,13 @@ def read_claimed(claimed: ClaimedStudy, reader: Reader, store: InstanceStore) ->
         )
         for instance in claimed.instances
     ]
-    reading = read_study(files, reader, revision=claimed.revision, when=claimed.touched_at.astimezone())
+    edition = Edition(
+        revision=claimed.revision,
+        when=claimed.touched_at.astimezone(),
+        rerun=claimed.rerun,
+        predecessor=_header_of(claimed.previous_report, store),
+    )
+    reading = read_study(files, reader, edition)
     return StudyResult(
         outcome=reading.outcome.outcome,
         probability=reading.outcome.probability,
@@ -187,6 +153,13 @@ def read_claimed(claimed: ClaimedStudy, reader: Reader, store: InstanceStore) ->
         outcomes=tuple(outcome_of(item, reader.author) for item in reading.readings),
         objects=tuple(_keep(item, store) for item in reading.objects),
     )
+
+
+def _header_of(kept: ResultObject | None, store: InstanceStore) -> Dataset | None:
+    """None also for a report that is no longer kept."""
+    if kept is None or not store.locate(kept.file).is_file():
+        return None
+    return read_header(store.locate(kept.file), max_bytes=kept.file.size)
 
 
 def outcome_of(item: InstanceReading, author: Author) -> InstanceOutcome:

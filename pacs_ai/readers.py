@@ -1,10 +1,10 @@
 """Studies read side by side: each is claimed, read, and brought to an end that stands in the ledger."""
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from threading import BoundedSemaphore
 
 from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
@@ -12,11 +12,15 @@ from pacs_ai_storage.instances import InstanceStore, OutOfSpace
 from pacs_ai_storage.ledger import LeaseLost, Ledger
 from pacs_ai_storage.records import ClaimedStudy
 
+from .errors import DecoderUnavailable
 from .process import Reader, read_claimed
 
 log = logging.getLogger(__name__)
 
 _PAUSE_AFTER_TROUBLE = timedelta(seconds=30)
+# A reader that lives keeps its study, though not for ever: one that hangs must not hold it.
+_RENEWALS_PER_LEASE = 4
+_LONGEST_READING = timedelta(minutes=30)
 
 
 class Readers:
@@ -37,8 +41,12 @@ class Readers:
         self._instances = instances
         self._terms = terms
         self._nodes = nodes
-        self._slots = BoundedSemaphore(at_once)
+        self._slots = threading.BoundedSemaphore(at_once)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="reader")
+        self._under_way: dict[str, tuple[ClaimedStudy, datetime]] = {}
+        self._ended = threading.Event()
+        self._clock: Callable[[], datetime] | None = None
+        self._renewal = threading.Thread(target=self._renew, name="leases", daemon=True)
 
     def begin_one(self, now: Callable[[], datetime]) -> bool:
         """A stable study is being read, once a reader is free; False when there is none."""
@@ -51,12 +59,36 @@ class Readers:
                 self._slots.release()
         if claimed is None:
             return False
-        self._pool.submit(self._read, claimed, now).add_done_callback(lambda _done: self._slots.release())
+        self._under_way[claimed.lease] = (claimed, now())
+        self._renew_from_now_on(now)
+        self._pool.submit(self._read, claimed, now).add_done_callback(lambda _done: self._let_go(claimed))
         return True
 
     def finish(self) -> None:
         """What was begun has come to its end."""
         self._pool.shutdown()
+        self._ended.set()
+
+    def _let_go(self, claimed: ClaimedStudy) -> None:
+        del self._under_way[claimed.lease]
+        self._slots.release()
+
+    def _renew_from_now_on(self, now: Callable[[], datetime]) -> None:
+        if self._clock is None:
+            self._clock = now
+            self._renewal.start()
+
+    def _renew(self) -> None:
+        assert self._clock is not None
+        while not self._ended.wait(self._terms.lease.total_seconds() / _RENEWALS_PER_LEASE):
+            now = self._clock()
+            under_way = list(self._under_way.values())
+            try:
+                self._ledger.renew(
+                    [claimed for claimed, since in under_way if now - since < _LONGEST_READING], now + self._terms.lease
+                )
+            except LedgerUnavailable:
+                log.warning("leases are not renewed: the ledger is not available")
 
     def _read(self, claimed: ClaimedStudy, now: Callable[[], datetime]) -> None:
         study = claimed.study_instance_uid
@@ -65,7 +97,7 @@ class Readers:
             self._ledger.keep_results(claimed, result, self._nodes, now())
         except LeaseLost:
             log.info("study %s changed while it was read; it is read again", study)
-        except (OutOfSpace, LedgerUnavailable) as trouble:
+        except (OutOfSpace, LedgerUnavailable, DecoderUnavailable) as trouble:
             log.warning("study %s has to wait: %s", study, trouble)
             reason, until = type(trouble).__name__, now() + _PAUSE_AFTER_TROUBLE
             self._settle(study, lambda: self._ledger.postpone(claimed, until, reason, now()))

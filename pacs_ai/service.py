@@ -16,10 +16,14 @@ from . import __version__
 from .delivery import RetryPolicy
 from .dimse.listener import Listener, listen
 from .dimse.sender import Sender
+from .errors import DecoderUnavailable
 from .findings import Classifier
 from .imaging import decoders, geometry
 from .imaging.gate import GatePolicy
+from .imaging.opener import FilmOpener
+from .imaging.workers import DecoderLimits
 from .inference.card import ModelCard, read_card, verify
+from .opening import OpeningTerms
 from .policies import priority_policy
 from .process import Reader, deliver_results
 from .readers import Readers
@@ -50,7 +54,7 @@ def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
     return BatchingClassifier(classifier, sizes=BATCH_SIZES)
 
 
-def build_reader(settings: Settings, card: ModelCard, classifier: Classifier) -> Reader:
+def build_reader(settings: Settings, card: ModelCard, classifier: Classifier, films: FilmOpener) -> Reader:
     """Everything that reading takes, from settings and card."""
     decoders.register()
     geometry.use_one_thread()
@@ -62,18 +66,28 @@ def build_reader(settings: Settings, card: ModelCard, classifier: Classifier) ->
             software_version=__version__,
             outside_population_allowed=settings.model.allow_outside_population,
         ),
-        gate=GatePolicy(
-            population=card.population,
-            allow_outside_population=settings.model.allow_outside_population,
-            max_pixels=settings.ingest.max_megapixels * 1_000_000,
+        opening=OpeningTerms(
+            gate=GatePolicy(
+                population=card.population,
+                allow_outside_population=settings.model.allow_outside_population,
+                max_pixels=settings.ingest.max_megapixels * 1_000_000,
+            ),
+            films=films,
+            input_size=classifier.input_size,
+            max_bytes=settings.ingest.max_instance_mb << 20,
         ),
         priority=priority_policy(settings),
         heat_map=settings.results.heat_map,
-        max_bytes=settings.ingest.max_instance_mb << 20,
         reports_refusals=settings.results.report_refusals,
-        # More at once than there are cores would be no faster and hold a whole film each.
-        opening=threading.BoundedSemaphore(os.cpu_count() or 1),
     )
+
+
+def film_opener(settings: Settings) -> FilmOpener:
+    """Opens films within the limits of the settings; to be closed."""
+    limits = DecoderLimits(
+        seconds=settings.ingest.decoder_seconds, memory_bytes=settings.ingest.decoder_memory_mb << 20
+    )
+    return FilmOpener(limits, at_once=os.cpu_count() or 1)
 
 
 def _step_back() -> None:
@@ -168,9 +182,22 @@ class Service:
         self.stores.database.close()
 
     def _read(self) -> None:
+        with film_opener(self._settings) as films:
+            classifier = self._load_beside(films)
+            self._read_with(build_reader(self._settings, self._card, classifier, films))
+
+    def _load_beside(self, films: FilmOpener) -> Classifier:
+        """The network, loaded while the first decoder process starts."""
         with ThreadPoolExecutor(1, initializer=_step_back) as loading:
-            classifier = loading.submit(self._load, self._settings, self._card).result()
-        reader = build_reader(self._settings, self._card, classifier)
+            loaded = loading.submit(self._load, self._settings, self._card)
+            try:
+                films.warm_up()
+            except DecoderUnavailable as error:
+                log.warning("%s; compressed films have to wait", error)
+            return loaded.result()
+
+    def _read_with(self, reader: Reader) -> None:
+        classifier = reader.classifier
         self._ready.set()
         log.info("reading with %s %s", classifier.identity.name, classifier.identity.version)
         readers = Readers(

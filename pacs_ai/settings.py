@@ -89,6 +89,8 @@ class IngestSettings(_Section):
     disk_reserve_gb: Annotated[float, Field(ge=0)] = 5.0
     max_megapixels: Annotated[int, Field(ge=1)] = 100
     max_instance_mb: Annotated[int, Field(ge=1)] = 256
+    decoder_seconds: Annotated[int, Field(ge=1, le=600)] = 20
+    decoder_memory_mb: Annotated[int, Field(ge=64)] = 2048
     readers: Annotated[int, Field(ge=1, le=64)] = 10
 
 

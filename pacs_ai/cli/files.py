@@ -43,17 +43,18 @@ def process(
 ) -> None:
     """Read files or folders and write reports and captures to a folder; no network, no database."""
     from pacs_ai.folder import process_folder  # noqa: PLC0415 - imaging libraries take a second to import
-    from pacs_ai.service import build_reader, load_classifier  # noqa: PLC0415
+    from pacs_ai.service import build_reader, film_opener, load_classifier  # noqa: PLC0415
 
     settings = settings_of(config, verbose=verbose)
     files = list(_files(paths))
     card = read_card(settings.model.path)
-    reader = build_reader(settings, card, load_classifier(settings, card))
     lines = []
-    for line in process_folder(files, reader, out):
-        lines.append(line)
-        if as_json:
-            print_json([line.document])
+    with film_opener(settings) as films:
+        reader = build_reader(settings, card, load_classifier(settings, card), films)
+        for line in process_folder(files, reader, out):
+            lines.append(line)
+            if as_json:
+                print_json([line.document])
     if not as_json:
         _print_lines(lines)
     if verify:

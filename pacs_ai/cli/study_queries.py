@@ -221,12 +221,20 @@ def studies_mark_read(name: StudyArgument, config: ConfigOption = None) -> None:
     typer.echo("marked as read")
 
 
-def studies_requeue(name: StudyArgument, config: ConfigOption = None) -> None:
-    """A FAILED study is read again."""
+def studies_requeue(
+    name: StudyArgument,
+    config: ConfigOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also one that was read; its results are new objects.")
+    ] = False,
+) -> None:
+    """A FAILED study is read again; with --force any study, and its new report names the one before."""
     with existing_database(settings_of(config)) as database:
         study = one_study(database, name)
-        if not Ledger(database, actor="operator").requeue(study, now()):
-            message = f"study {study} is not FAILED, so there is nothing to read again"
+        ledger = Ledger(database, actor="operator")
+        if not ledger.requeue(study, now()) and not (force and ledger.read_again(study, now())):
+            why = "is being received or read" if force else "is not FAILED; --force reads any study again"
+            message = f"study {study} {why}"
             raise NotFound(message)
     typer.echo("queued again")
 

@@ -16,11 +16,13 @@ from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.records import AuditEvent, StoredInstance
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.transport import ThreadedAssociationServer
 
+from pacs_ai.deflation import inflate
 from pacs_ai.header import PARSE_ERRORS, quietly, text
 from pacs_ai.settings import DicomSettings
 
@@ -175,10 +177,7 @@ def _parsed(event: evt.Event, content: bytes) -> Dataset:
 
 
 def _read_header(event: evt.Event, content: bytes) -> Dataset:
-    meta = encode_file_meta(event.file_meta)
-    is_deflated = event.context.transfer_syntax == "1.2.840.10008.1.2.1.99"
-    # The identifiers stand at the front; a copy of the first megabyte spares one of the whole.
-    front = content if is_deflated else content[:_HEADER_BYTES]
+    file_meta = event.file_meta
     tags = [
         "SOPClassUID",
         "SOPInstanceUID",
@@ -187,8 +186,13 @@ def _read_header(event: evt.Event, content: bytes) -> Dataset:
         "AccessionNumber",
         "SpecificCharacterSet",
     ]
-    file = io.BytesIO(b"\0" * 128 + b"DICM" + meta + front)
     try:
+        # The identifiers stand at the front; a copy of the first megabyte spares one of the whole.
+        if file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+            file_meta.TransferSyntaxUID, front = ExplicitVRLittleEndian, inflate(content, _HEADER_BYTES)
+        else:
+            front = content[:_HEADER_BYTES]
+        file = io.BytesIO(b"\0" * 128 + b"DICM" + encode_file_meta(file_meta) + front)
         with quietly():
             return dcmread(file, stop_before_pixels=True, specific_tags=tags)
     except PARSE_ERRORS as error:

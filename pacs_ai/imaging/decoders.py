@@ -33,7 +33,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from pacs_ai.errors import UndecodablePixels
+from pacs_ai.errors import LimitExceeded, UndecodablePixels
 from pacs_ai.header import quietly
 
 _PLUGIN = "imagecodecs"
@@ -73,7 +73,6 @@ _DAMAGE = (
     NotImplementedError,
     EOFError,
     OverflowError,
-    MemoryError,
     struct.error,
     zlib.error,
 )
@@ -134,7 +133,8 @@ def decode(image: Dataset) -> NDArray[Any]:
 
     They may be a view of the pixel data, which is not to be written to.
 
-    Raises UndecodablePixels, with the cause in words, for anything that is not such an image.
+    Raises UndecodablePixels, with the cause in words, for anything that is not such an image, LimitExceeded where there
+    is not enough memory for it.
     """
     syntax = transfer_syntax(image)
     if syntax not in DECODABLE:
@@ -151,6 +151,9 @@ def decode(image: Dataset) -> NDArray[Any]:
             found, said = decoder.as_array(image, raw=True, index=0, decoding_plugin=plugin, **_AS_THEY_ARE)
             native = found.astype(found.dtype.newbyteorder("="), copy=False)
             stored = _used_bits(native, int(said["bits_stored"]), below=_unused_below(image, syntax))
+    except MemoryError as error:
+        message = "Decoding the pixel data takes more memory than it may have (ingest.decoder_memory_mb)."
+        raise LimitExceeded(message) from error
     except _DAMAGE as error:
         message = f"The pixel data cannot be decoded ({type(error).__name__})."
         raise UndecodablePixels(message) from error

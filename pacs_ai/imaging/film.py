@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from pacs_ai.deflation import is_deflated, read_deflated
 from pacs_ai.errors import LimitExceeded, NotDicom, UndecodablePixels
 from pacs_ai.findings import ModelInput
 from pacs_ai.header import PARSE_ERRORS, quietly, text
@@ -17,6 +18,7 @@ from .decoders import decode
 from .pixels import display_size, grey_transform, to_display, to_model_input
 
 DISPLAY_SIDE = 1024
+_MAX_INFLATED = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +32,14 @@ class Film:
 def read_header(path: Path, *, max_bytes: int) -> Dataset:
     """All of the data set but its pixels.
 
-    Raises LimitExceeded for a file larger than `max_bytes`, NotDicom for one that holds no DICOM instance.
+    Raises LimitExceeded for a file that is or inflates to more than `max_bytes`, NotDicom for one that holds no DICOM
+    instance.
     """
     size = path.stat().st_size
     if size > max_bytes:
         message = f"The file has {size >> 20} MB; ingest.max_instance_mb allows {max_bytes >> 20}."
         raise LimitExceeded(message)
-    header = _read(path, stop_before_pixels=True)
+    header = _read(path, stop_before_pixels=True, max_bytes=max_bytes)
     missing = [
         keyword
         for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -49,7 +52,7 @@ def read_header(path: Path, *, max_bytes: int) -> Dataset:
 
 
 def open_film(path: Path, *, input_size: int) -> Film:
-    """The pixels of an instance that the gate let pass; raises UndecodablePixels."""
+    """The pixels of an instance that the gate let pass; raises UndecodablePixels, LimitExceeded."""
     image = _read(path, stop_before_pixels=False)
     stored = decode(image)
     del image.PixelData  # ten readers at once would hold each film twice
@@ -60,9 +63,13 @@ def open_film(path: Path, *, input_size: int) -> Film:
     )
 
 
-def _read(path: Path, *, stop_before_pixels: bool) -> Dataset:
+def _read(path: Path, *, stop_before_pixels: bool, max_bytes: int = _MAX_INFLATED) -> Dataset:
     with quietly():
         try:
+            if is_deflated(path):
+                found = read_deflated(path, stop_before_pixels=stop_before_pixels, max_bytes=max_bytes)
+                if found is not None:
+                    return found
             return dcmread(path, stop_before_pixels=stop_before_pixels)
         except InvalidDicomError:
             return _read_without_preamble(path, stop_before_pixels=stop_before_pixels)

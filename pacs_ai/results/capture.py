@@ -24,13 +24,17 @@ HeatMapPolicy = Literal["positive", "always", "never"]
 SERIES_NUMBER = 9002
 
 
-def build_capture(image: ReadImage, author: Author, policy: HeatMapPolicy, when: datetime) -> Dataset:
+def build_capture(
+    image: ReadImage, author: Author, policy: HeatMapPolicy, when: datetime, *, rerun: int = 0
+) -> Dataset:
     """One capture of one read image, in JPEG Baseline; the same arguments give the same bytes.
+
+    `rerun` tells a reading that somebody asked for from the one before it: its capture is another instance.
 
     Where the network has no heat map, none is drawn, whatever the policy says.
     """
     heat_map = _map_to_draw(image, policy)
-    key = (text(image.header, "SOPInstanceUID"), *author.key, policy, when.isoformat())
+    key = (text(image.header, "SOPInstanceUID"), *author.key, policy, when.isoformat(), str(rerun))
     capture = new_instance(SecondaryCaptureImageStorage, derive_uid("capture", *key))
     take_over(patient_and_study(image.header), capture)
     _series(capture, image.header, author, when)

@@ -42,6 +42,22 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Edition:
+    """Which report of a study it is: its time, the one before it, and how often somebody had the study read again."""
+
+    revision: int
+    when: datetime
+    rerun: int = 0
+    predecessor: Dataset | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The parts that make another report of the same images."""
+        predecessor = "" if self.predecessor is None else str(self.predecessor.SOPInstanceUID)
+        return str(self.revision), self.when.isoformat(), str(self.rerun), predecessor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadImage:
     """An image with its reading; `display` is uint8 (rows, columns), at most 1024 on the longer side."""
 

@@ -1,7 +1,6 @@
 """The Structured Report: Comprehensive 3D SR, TID 1500, one measurement group for each radiograph, read or not."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +14,7 @@ from pacs_ai.findings import Refusal
 from pacs_ai.header import items, number, numbers, text
 
 from .equipment import new_instance, sign, stamp
-from .facts import MANUFACTURER, Author, ReadImage, RefusedImage, date_and_time
+from .facts import MANUFACTURER, Author, Edition, ReadImage, RefusedImage, date_and_time
 from .refusal_codes import CODES, DESIGNATOR, REASON, scheme_identification
 from .source import patient_and_study, patient_orientation, take_over
 from .uids import derive_uid
@@ -56,8 +55,7 @@ _MODALITIES = {
 def build_report(
     images: Sequence[tuple[ReadImage, Dataset]],
     author: Author,
-    revision: int,
-    when: datetime,
+    edition: Edition,
     *,
     refused: Sequence[RefusedImage] = (),
 ) -> Dataset:
@@ -65,7 +63,7 @@ def build_report(
 
     There is at least one of either. The same arguments give the same bytes. Finding is written only for a positive
     image: a reader that shows it and not the evaluation must never show "Pneumonia" for a normal film. A refused image
-    is Undetermined, with the reason in code and in words, and has no probability.
+    is Undetermined, with the reason in code and in words, and has no probability. A later report names the one before.
     """
     headers = [image.header for image, _ in images] + [image.header for image in refused]
     first = headers[0]
@@ -73,15 +71,14 @@ def build_report(
     key = (
         study,
         *author.key,
-        str(revision),
-        when.isoformat(),
+        *edition.key,
         *(part for image, capture in images for part in (text(image.header, "SOPInstanceUID"), capture.SOPInstanceUID)),
         *(part for image in refused for part in (text(image.header, "SOPInstanceUID"), *_said(image.refusal))),
     )
     report = new_instance(Comprehensive3DSRStorage, derive_uid("report", *key))
     take_over(patient_and_study(first), report)
     _series(report, study, author)
-    _document(report, revision, when)
+    _document(report, edition)
     evidence = [part for image, capture in images for part in (image.header, capture)]
     report.CurrentRequestedProcedureEvidenceSequence = [
         _evidence(study, [*evidence, *(image.header for image in refused)])
@@ -92,8 +89,8 @@ def build_report(
         report.add(element)
     if refused:
         report.CodingSchemeIdentificationSequence = [scheme_identification()]
-    stamp(report, when)
-    sign(report, author, when)
+    stamp(report, edition.when)
+    sign(report, author, edition.when)
     return report
 
 
@@ -106,12 +103,15 @@ def _series(report: Dataset, study: str, author: Author) -> None:
     report.ReferencedPerformedProcedureStepSequence = []
 
 
-def _document(report: Dataset, revision: int, when: datetime) -> None:
-    """SR Document General module (PS3.3 C.17.2): complete and final, and verified by nobody."""
-    report.InstanceNumber = revision
+def _document(report: Dataset, edition: Edition) -> None:
+    """SR Document General module (PS3.3 C.17.2): complete and final, verified by nobody, in place of the one before."""
+    report.InstanceNumber = edition.revision
     report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "FINAL"
-    report.ContentDate, report.ContentTime = date_and_time(when)
+    report.ContentDate, report.ContentTime = date_and_time(edition.when)
     report.PerformedProcedureCodeSequence = []
+    if edition.predecessor is not None:
+        study = text(edition.predecessor, "StudyInstanceUID")
+        report.PredecessorDocumentsSequence = [_evidence(study, [edition.predecessor])]
 
 
 def _said(refusal: Refusal) -> tuple[str, str]:

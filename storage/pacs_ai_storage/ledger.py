@@ -10,6 +10,7 @@ from . import audit
 from .claims import MAX_ATTEMPTS, ClaimTerms, claimable
 from .database import Database
 from .records import (
+    TRANSITIONS,
     AuditEvent,
     ClaimedStudy,
     InstanceOutcome,
@@ -19,7 +20,7 @@ from .records import (
     StudyResult,
     StudyState,
 )
-from .rows import AnyRow, insert_new, instance_row, object_row, outcome_row, stored_instance
+from .rows import AnyRow, insert_new, instance_row, object_row, outcome_row, result_object, stored_instance
 from .schema import deliveries, instances, objects, outcomes, studies
 
 
@@ -114,6 +115,8 @@ class Ledger:
         return ClaimedStudy(
             study_instance_uid=study.study_instance_uid,
             revision=study.revision,
+            rerun=study.rerun,
+            previous_report=_previous_report(connection, study),
             lease=lease,
             attempts=study.attempts + 1,
             touched_at=study.touched_at,
@@ -134,6 +137,20 @@ class Ledger:
                 _reopen(connection, study, touched_at=study.touched_at, revision=study.revision)
                 self._study_event(connection, study, "release", "the service was restarted", now)
             return len(begun)
+
+    def renew(self, under_way: Sequence[ClaimedStudy], until: datetime) -> None:
+        """Studies that are still leased to their readers are so until `until`; the others stay as they are."""
+        with self._database.change() as connection:
+            for claimed in under_way:
+                connection.execute(
+                    update(studies)
+                    .where(
+                        studies.c.study_instance_uid == claimed.study_instance_uid,
+                        studies.c.state == StudyState.PROCESSING,
+                        studies.c.lease == claimed.lease,
+                    )
+                    .values(lease_until=until)
+                )
 
     def keep_results(self, claimed: ClaimedStudy, result: StudyResult, nodes: Sequence[str], now: datetime) -> None:
         """Outcomes, objects and one delivery per object and node stand, and the study is READY or DECLINED.
@@ -180,6 +197,21 @@ class Ledger:
                 return False
             _reopen(connection, study, touched_at=study.touched_at, revision=study.revision)
             self._study_event(connection, study, "requeue", None, now)
+            return True
+
+    def read_again(self, study_instance_uid: str, now: datetime) -> bool:
+        """The study is read again as revision + 1, whatever it came to; its results get UIDs of their own.
+
+        False when it is unknown, or is being received or read just now.
+        """
+        with self._database.change() as connection:
+            this = studies.c.study_instance_uid == study_instance_uid
+            study = connection.execute(select(studies).where(this).with_for_update()).one_or_none()
+            if study is None or StudyState.RECEIVING not in TRANSITIONS[study.state] or _is_under_way(study):
+                return False
+            _reopen(connection, study, touched_at=study.touched_at, revision=study.revision + 1)
+            connection.execute(update(studies).where(this).values(rerun=study.rerun + 1))
+            self._study_event(connection, study, "read-again", f"revision {study.revision + 1}", now)
             return True
 
     def mark_read(self, study_instance_uid: str, now: datetime) -> bool:
@@ -286,6 +318,21 @@ class Ledger:
             detail=detail,
         )
         audit.append(connection, event)
+
+
+def _is_under_way(study: AnyRow) -> bool:
+    return bool(study.state == StudyState.PROCESSING)
+
+
+def _previous_report(connection: Connection, study: AnyRow) -> ResultObject | None:
+    statement = (
+        select(objects)
+        .where(objects.c.study_instance_uid == study.study_instance_uid, objects.c.kind == "report")
+        .order_by(objects.c.revision.desc())
+        .limit(1)
+    )
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else result_object(row)
 
 
 def _leased(connection: Connection, claimed: ClaimedStudy) -> AnyRow:

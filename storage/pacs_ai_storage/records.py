@@ -135,10 +135,15 @@ class StudyRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedStudy:
-    """A study under lease: only the holder of `lease` may bring it to an end."""
+    """A study under lease: only the holder of `lease` may bring it to an end.
+
+    `rerun` counts how often it was read again on demand; `previous_report` is the newest report that it has.
+    """
 
     study_instance_uid: str
     revision: int
+    rerun: int
+    previous_report: ResultObject | None
     lease: str
     attempts: int
     touched_at: datetime

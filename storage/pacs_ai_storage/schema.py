@@ -18,7 +18,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-NEWEST_REVISION = "0001"  # the last of the migrations; a test compares
+NEWEST_REVISION = "0002"  # the last of the migrations; a test compares
 NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
 metadata = MetaData(naming_convention=NAMING)
 
@@ -66,6 +66,7 @@ studies = Table(
     Column("priority", String(16)),
     Column("priority_reasons", Text),
     Column("read_at", UtcDateTime),
+    Column("rerun", Integer, nullable=False, server_default="0"),  # how often it was read again because somebody asked
     Index("ix_studies_state_touched_at", "state", "touched_at"),
 )
 

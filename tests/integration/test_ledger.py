@@ -225,3 +225,24 @@ def test_a_second_reading_of_the_same_revision_leaves_the_mark(ledger: Ledger, d
     ledger.requeue(STUDY, LATE)
 
     assert seen(database).study.read_at == LATE
+
+
+@pytest.mark.parametrize("state", [StudyState.READY, StudyState.DELIVERED, StudyState.DECLINED, StudyState.FAILED])
+def test_any_study_that_came_to_an_end_can_be_read_again(state: StudyState, ledger: Ledger, database: Database) -> None:
+    bring_to(state, database)
+
+    assert ledger.read_again(STUDY, LATE)
+
+    claimed = claim(ledger, LATE)
+    assert (claimed.revision, claimed.rerun) == (2, 1)
+    assert (claimed.previous_report is not None) == (state in {StudyState.READY, StudyState.DELIVERED})
+
+
+def test_a_study_on_its_way_is_not_read_again(ledger: Ledger, database: Database) -> None:
+    bring_to(StudyState.RECEIVING, database)
+
+    assert not ledger.read_again(STUDY, LATE)
+    claim(ledger)
+    assert not ledger.read_again(STUDY, LATE)
+    assert not ledger.read_again("1.2.3", LATE)
+    assert seen(database).study.revision == 1

@@ -193,3 +193,24 @@ def test_a_stable_study_does_not_wait_beyond_patience_for_a_pause(ledger: Ledger
 
     assert claimed is not None
     assert claimed.study_instance_uid == STUDY
+
+
+def test_a_reader_that_lives_keeps_its_study_past_the_first_lease(ledger: Ledger) -> None:
+    ledger.record(arrived())
+    claimed = claim(ledger)
+
+    ledger.renew([claimed], STABLE + 3 * TERMS.lease)
+
+    assert ledger.claim_stable(STABLE + 2 * TERMS.lease, TERMS) is None
+    assert ledger.claim_stable(STABLE + 4 * TERMS.lease, TERMS) is not None
+
+
+def test_a_study_that_another_took_over_is_not_renewed(ledger: Ledger) -> None:
+    ledger.record(arrived())
+    claimed = claim(ledger)
+    second = ledger.claim_stable(STABLE + OVER, TERMS)
+    assert second is not None
+
+    ledger.renew([claimed], STABLE + 10 * TERMS.lease)
+
+    assert ledger.claim_stable(STABLE + 2 * OVER, TERMS) is not None

@@ -95,6 +95,10 @@ def requeue(database: Database) -> object:
     return Ledger(database).requeue(STUDY, LATE)
 
 
+def read_again(database: Database) -> object:
+    return Ledger(database).read_again(STUDY, LATE)
+
+
 def mark_read(database: Database) -> object:
     return Ledger(database).mark_read(STUDY, LATE)
 
@@ -142,6 +146,7 @@ def everything(database: Database) -> dict[str, list[tuple[object, ...]]]:
         (StudyState.PROCESSING, claim_abandoned),
         (StudyState.PROCESSING, release),
         (StudyState.FAILED, requeue),
+        (StudyState.DELIVERED, read_again),
         (StudyState.READY, mark_read),
         (StudyState.READY, note),
         (StudyState.READY, accept),
@@ -196,6 +201,7 @@ LIVES: list[list[Change]] = [
     [record_first, claim_it, release],
     [record_first, decline, record_late],
     [record_first, fail, requeue],
+    [record_first, keep_results, accept, accept, read_again],
 ]
 
 

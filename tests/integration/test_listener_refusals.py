@@ -2,6 +2,7 @@
 
 import resource
 import struct
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from pacs_ai_storage.database import Database
 from pydicom import dcmread
 from pydicom.tag import Tag
-from pydicom.uid import CTImageStorage
+from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian
 from sqlalchemy import text
 
 from tests.builders import make_instance, part10, phantom
@@ -189,3 +190,16 @@ def test_a_ledger_that_cannot_be_written_makes_the_peer_try_again(
     assert [found.sop_instance_uid for found in seen(database, sent.StudyInstanceUID).instances] == [
         sent.SOPInstanceUID
     ]
+
+
+def test_a_data_set_that_inflates_to_gigabytes_is_kept_without_being_inflated(inbox: Inbox, tmp_path: Path) -> None:
+    instance = make_instance(stored=SMALL, syntax=DeflatedExplicitVRLittleEndian, PixelData=bytes(256 << 20))
+    path = file_of(tmp_path, instance)
+
+    tracemalloc.start()
+    statuses = push(inbox.port, path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert statuses == [0x0000]
+    assert most < 64 << 20

@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage, SecondaryCaptureImageStorage
 
 from pacs_ai.errors import ModelError
+from pacs_ai.results.verification import check_report
 from pacs_ai.service import Service
 from pacs_ai.settings import Settings
 from tests.fakes import TinyClassifier
@@ -198,9 +199,36 @@ def test_a_late_instance_makes_a_new_report_and_only_its_own_capture(
     reports, captures = (archive.of_class(found) for found in (Comprehensive3DSRStorage, SecondaryCaptureImageStorage))
     assert view.study.revision == 2
     assert (len(set(reports)), len(set(captures)), len(archive.received)) == (2, 2, 4)
+    first, second = (dcmread(started.locate(item.file)) for item in view.objects if item.kind == "report")
+    (series,) = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
+    assert "PredecessorDocumentsSequence" not in first
+    assert second.PredecessorDocumentsSequence[0].StudyInstanceUID == study
+    assert series.SeriesInstanceUID == first.SeriesInstanceUID
+    assert [item.ReferencedSOPInstanceUID for item in series.ReferencedSOPSequence] == [first.SOPInstanceUID]
+    assert check_report(second) == []
     assert {item.source_sop_instance_uid for item in view.objects if item.kind == "capture"} == {
         dcmread(found).SOPInstanceUID for found in (path, late)
     }
+
+
+def test_a_study_read_again_on_demand_has_objects_of_its_own(
+    settings_with: Callable[..., Settings], archive: Archive, tmp_path: Path
+) -> None:
+    study, path = radiograph(tmp_path)
+
+    with running(settings_with(archive.node)) as started:
+        push(started.port, path)
+        first = started.wait_for(study, StudyState.DELIVERED)
+        again = Ledger(started.service.stores.database).read_again(study, first.study.touched_at)
+        wait_until(lambda: len(archive.received) == 4)
+        second = started.wait_for(study, StudyState.DELIVERED)
+        reports = [dcmread(started.locate(item.file)) for item in second.objects if item.kind == "report"]
+
+    assert again
+    assert (second.study.revision, len(set(archive.instances))) == (2, 4)
+    predecessor = reports[1].PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert predecessor.ReferencedSOPInstanceUID == reports[0].SOPInstanceUID
+    assert ("read-again", "revision 2") in started.trail(study)
 
 
 def test_asking_to_stop_takes_no_lock_that_the_interrupted_thread_may_hold(

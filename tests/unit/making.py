@@ -1,7 +1,7 @@
 """What the unit tests arrange: authors, read images, readers, and instances that have been through a file."""
 
+import atexit
 import warnings
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,15 +17,18 @@ from pydicom.tag import Tag
 
 from pacs_ai.findings import Classification, HeatMap, ModelIdentity, Population, PriorityLevel, Reading
 from pacs_ai.imaging.gate import GatePolicy
-from pacs_ai.process import InstanceFile, Reader
+from pacs_ai.imaging.opener import FilmOpener
+from pacs_ai.opening import InstanceFile, OpeningTerms
+from pacs_ai.process import Reader
 from pacs_ai.results.capture import HeatMapPolicy, build_capture
-from pacs_ai.results.facts import Author, ReadImage
+from pacs_ai.results.facts import Author, Edition, ReadImage
 from pacs_ai.results.report import build_report
 from pacs_ai.worklist import PriorityPolicy
 from tests.builders import Stored, make_instance, part10, phantom
 from tests.fakes import TinyClassifier
 
 WHEN = datetime(2026, 1, 5, 10, 30)  # noqa: DTZ001 - DICOM dates have no zone
+FIRST = Edition(revision=1, when=WHEN)
 AUTHOR = Author(
     model=ModelIdentity(name="tiny", version="0.0.1", sha256="0123456789abcdef" * 4),
     threshold=0.5,
@@ -39,6 +42,8 @@ PRIORITY = PriorityPolicy(
         PriorityLevel.ROUTINE: timedelta(hours=24),
     },
 )
+FILMS = FilmOpener(at_once=2)
+atexit.register(FILMS.close)
 CHILDREN = GatePolicy(population=Population(min_age_years=1, max_age_years=5))
 
 
@@ -104,7 +109,7 @@ def make_results(
     """Capture and report of a study of one image."""
     image = make_read_image(header, probability, author.threshold)
     capture = build_capture(image, author, policy, WHEN)
-    return capture, build_report([(image, capture)], author, revision, WHEN)
+    return capture, build_report([(image, capture)], author, Edition(revision=revision, when=WHEN))
 
 
 def make_reader(**changes: Any) -> Reader:
@@ -112,13 +117,12 @@ def make_reader(**changes: Any) -> Reader:
     reader = Reader(
         classifier=classifier,
         author=replace(AUTHOR, model=classifier.identity, threshold=classifier.threshold),
-        gate=CHILDREN,
+        opening=OpeningTerms(gate=CHILDREN, films=FILMS, input_size=classifier.input_size, max_bytes=64 << 20),
         priority=PRIORITY,
         heat_map="positive",
-        max_bytes=64 << 20,
-        opening=nullcontext(),
     )
-    return replace(reader, **changes)
+    opening = {key: changes.pop(key) for key in ("gate", "films", "max_bytes") if key in changes}
+    return replace(reader, opening=replace(reader.opening, **opening), **changes)
 
 
 def lay(folder: Path, *instances: Dataset) -> list[InstanceFile]:

@@ -215,6 +215,7 @@ def test_whatever_changes_the_picture_changes_the_uid(header: Dataset) -> None:
         build_capture(image, AUTHOR, "positive", WHEN),
         build_capture(image, AUTHOR, "always", WHEN),
         build_capture(image, AUTHOR, "positive", WHEN + timedelta(seconds=1)),
+        build_capture(image, AUTHOR, "positive", WHEN, rerun=1),
         build_capture(image, replace(AUTHOR, threshold=0.4), "positive", WHEN),
         build_capture(image, replace(AUTHOR, software_version="9.8.8"), "positive", WHEN),
         build_capture(image, replace(AUTHOR, outside_population_allowed=True), "positive", WHEN),

@@ -11,17 +11,18 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from pacs_ai.findings import ModelInput, Outcome, PriorityLevel, Reading, Refusal, RefusalReason
 from pacs_ai.imaging.gate import GatePolicy
 from pacs_ai.process import StudyReading, encode, outcome_of, read_study
+from pacs_ai.results.facts import Edition
 from tests.builders import make_rsna_instance, part10
 from tests.fakes import TinyClassifier
 
-from .making import AUTHOR, CHILDREN, WHEN, bright, content_items, dark, lay, make_reader, read_back
+from .making import AUTHOR, CHILDREN, FIRST, WHEN, bright, content_items, dark, lay, make_reader, read_back
 from .peers import validation_errors
 
 STUDY = "1.2.3.4"
 
 
 def _read(folder: Path, *instances: Dataset, revision: int = 1, **changes: object) -> StudyReading:
-    return read_study(lay(folder, *instances), make_reader(**changes), revision=revision, when=WHEN)
+    return read_study(lay(folder, *instances), make_reader(**changes), Edition(revision=revision, when=WHEN))
 
 
 def _kinds(reading: StudyReading) -> list[str]:
@@ -123,7 +124,7 @@ def test_objects_that_are_no_radiographs_are_in_no_report(tmp_path: Path) -> Non
 
 
 def test_a_study_without_files_is_not_analysed() -> None:
-    reading = read_study([], make_reader(), revision=1, when=WHEN)
+    reading = read_study([], make_reader(), FIRST)
 
     assert (reading.readings, reading.objects) == ((), ())
     assert reading.outcome.outcome is Outcome.NOT_ANALYSED
@@ -147,7 +148,7 @@ def test_a_damaged_film_is_refused_and_the_rest_of_the_study_is_read(tmp_path: P
     files = lay(tmp_path, whole, damaged)
     files[1].path.write_bytes(part10(damaged)[:-5000])
 
-    reading = read_study(files, make_reader(), revision=1, when=WHEN)
+    reading = read_study(files, make_reader(), FIRST)
 
     assert [item.refusal.reason for item in reading.readings if item.refusal] == [RefusalReason.UNDECODABLE]
     assert _kinds(reading) == ["capture", "report"]
@@ -161,7 +162,7 @@ def test_a_file_that_is_no_dicom_is_refused(tmp_path: Path, content: bytes, reas
     files = lay(tmp_path, dark())
     files[0].path.write_bytes(content)
 
-    (item,) = read_study(files, make_reader(), revision=1, when=WHEN).readings
+    (item,) = read_study(files, make_reader(), FIRST).readings
 
     assert item.refusal is not None
     assert item.refusal.reason == reason

@@ -8,11 +8,11 @@ from pydicom.dataset import Dataset
 
 from pacs_ai.findings import Refusal, RefusalReason
 from pacs_ai.results.capture import build_capture
-from pacs_ai.results.facts import RefusedImage
+from pacs_ai.results.facts import Edition, RefusedImage
 from pacs_ai.results.refusal_codes import CODES
 from pacs_ai.results.report import build_report
 
-from .making import AUTHOR, WHEN, content_items, make_film, make_header, make_read_image, read_back
+from .making import AUTHOR, FIRST, WHEN, content_items, make_film, make_header, make_read_image, read_back
 from .peers import dump_report, validation_errors
 from .sources import SOURCES, make_source
 
@@ -26,7 +26,7 @@ def _refused(header: Dataset, reason: RefusalReason = RefusalReason.NOT_FRONTAL,
 
 
 def _report(*refused: RefusedImage, revision: int = 1) -> Dataset:
-    return read_back(build_report([], AUTHOR, revision, WHEN, refused=refused))
+    return read_back(build_report([], AUTHOR, Edition(revision=revision, when=WHEN), refused=refused))
 
 
 def _header() -> Dataset:
@@ -77,7 +77,7 @@ def test_read_and_refused_images_of_a_study_are_in_one_report(tmp_path: Path) ->
     capture = build_capture(image, AUTHOR, "positive", WHEN)
     refused = [_refused(lateral), _refused(hand, RefusalReason.NOT_CHEST, "Body Part Examined is HAND.")]
 
-    report = read_back(build_report([(image, capture)], AUTHOR, 1, WHEN, refused=refused))
+    report = read_back(build_report([(image, capture)], AUTHOR, FIRST, refused=refused))
 
     assert validation_errors(report, tmp_path) == []
     assert len(content_items(report, "125007")) == 3

@@ -9,12 +9,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
 
 from pacs_ai.results.capture import build_capture
-from pacs_ai.results.facts import Author
+from pacs_ai.results.facts import Author, Edition
 from pacs_ai.results.report import build_report
+from pacs_ai.results.verification import check_report
 from tests.builders import part10
 
 from .making import (
     AUTHOR,
+    FIRST,
     WHEN,
     content_items,
     make_film,
@@ -38,7 +40,7 @@ def _study_report(*probabilities: float) -> tuple[list[Dataset], list[Dataset], 
     headers = [make_header(make_film(StudyInstanceUID="1.2.3.4")) for _ in probabilities]
     images = [make_read_image(header, probability) for header, probability in zip(headers, probabilities, strict=True)]
     captures = [build_capture(image, AUTHOR, "positive", WHEN) for image in images]
-    report = build_report(list(zip(images, captures, strict=True)), AUTHOR, 1, WHEN)
+    report = build_report(list(zip(images, captures, strict=True)), AUTHOR, FIRST)
     return headers, captures, read_back(report)
 
 
@@ -261,3 +263,22 @@ def test_a_revision_is_the_next_instance_of_the_same_series(header: Dataset) -> 
 
     assert first.SeriesInstanceUID == second.SeriesInstanceUID
     assert (first.InstanceNumber, second.InstanceNumber) == (1, 2)
+
+
+def test_a_later_report_names_the_one_before_and_is_another(header: Dataset, tmp_path: Path) -> None:
+    capture, first = make_results(header)
+    image = make_read_image(header)
+
+    second = build_report([(image, capture)], AUTHOR, Edition(revision=2, when=WHEN, predecessor=first))
+    again = build_report([(image, capture)], AUTHOR, Edition(revision=2, when=WHEN, predecessor=first, rerun=1))
+
+    (predecessor,) = second.PredecessorDocumentsSequence
+    (series,) = predecessor.ReferencedSeriesSequence
+    assert (predecessor.StudyInstanceUID, series.SeriesInstanceUID) == (
+        header.StudyInstanceUID,
+        first.SeriesInstanceUID,
+    )
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert len({item.SOPInstanceUID for item in (first, second, again)}) == 3
+    assert validation_errors(second, tmp_path) == []
+    assert check_report(read_back(second)) == []

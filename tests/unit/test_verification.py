@@ -12,7 +12,7 @@ from pacs_ai.results.facts import RefusedImage
 from pacs_ai.results.report import build_report
 from pacs_ai.results.verification import check_report
 
-from .making import AUTHOR, WHEN, content_items, make_film, make_header, make_read_image, read_back
+from .making import AUTHOR, FIRST, WHEN, content_items, make_film, make_header, make_read_image, read_back
 from .sources import SOURCES, make_source
 
 
@@ -23,7 +23,7 @@ def _report(probability: float = 0.9) -> Dataset:
     capture = build_capture(image, AUTHOR, "positive", WHEN)
     refusal = Refusal(reason=RefusalReason.NOT_FRONTAL, detail="View Position is LL.")
     refused = [RefusedImage(header=lateral, refusal=refusal)]
-    return read_back(build_report([(image, capture)], AUTHOR, 1, WHEN, refused=refused))
+    return read_back(build_report([(image, capture)], AUTHOR, FIRST, refused=refused))
 
 
 def _first(report: Dataset, code: str) -> Dataset:
@@ -181,7 +181,7 @@ def test_no_header_makes_a_report_of_ours_defective(name: str) -> None:
     image = make_read_image(header, 0.9)
     capture = build_capture(image, AUTHOR, "positive", WHEN)
 
-    assert check_report(read_back(build_report([(image, capture)], AUTHOR, 1, WHEN))) == []
+    assert check_report(read_back(build_report([(image, capture)], AUTHOR, FIRST))) == []
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
