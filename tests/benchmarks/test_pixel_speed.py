@@ -22,6 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from pacs_ai.allocator import share_pools
 from pacs_ai.imaging.decoders import decode
 from pacs_ai.imaging.film import open_film, read_header
 from pacs_ai.imaging.geometry import use_one_thread
@@ -30,7 +31,7 @@ from pacs_ai.process import encode
 from pacs_ai.results.capture import build_capture
 from pacs_ai.results.report import build_report
 from tests.builders import Stored, make_instance, part10, sample_film
-from tests.unit.making import AUTHOR, WHEN, make_header, make_read_image
+from tests.unit.making import AUTHOR, FIRST, WHEN, make_header, make_read_image
 
 BOUNDS = {ExplicitVRLittleEndian: 12, JPEGLosslessSV1: 60, RLELossless: 60, HTJ2KLossless: 45, JPEG2000Lossless: 450}
 
@@ -38,6 +39,7 @@ BOUNDS = {ExplicitVRLittleEndian: 12, JPEGLosslessSV1: 60, RLELossless: 60, HTJ2
 @pytest.fixture(scope="module")
 def grainy() -> Stored:
     """A film of 2500 x 2048 and 12 bit with the grain of a detector; smooth pixels would compress too well."""
+    share_pools()
     use_one_thread()
     grain = np.random.default_rng(0).normal(0, 12, (2500, 2048))
     return np.clip(sample_film(0, 2500, 2048) + grain, 0, 4095).astype(np.uint16)
@@ -86,7 +88,7 @@ def test_report_and_capture_of_a_radiograph_are_built_in_time(grainy: Stored, tm
 
     def build() -> int:
         capture = build_capture(image, AUTHOR, "positive", WHEN)
-        report = build_report([(image, capture)], AUTHOR, 1, WHEN)
+        report = build_report([(image, capture)], AUTHOR, FIRST)
         return len(encode(capture)) + len(encode(report))
 
     (whole,) = _fastest(build, runs=20)
