@@ -20,6 +20,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -27,6 +28,7 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
@@ -46,6 +48,7 @@ _ENCODERS: dict[UID, Callable[[Stored, int], bytes]] = {
         stored, lossless=True, predictor=1, bitspersample=bits
     ),
     JPEGLSLossless: lambda stored, _bits: imagecodecs.jpegls_encode(stored),
+    JPEGLSNearLossless: lambda stored, _bits: imagecodecs.jpegls_encode(stored, level=2),
     JPEG2000Lossless: lambda stored, bits: imagecodecs.jpeg2k_encode(
         stored, codecformat="J2K", reversible=True, level=0, bitspersample=bits
     ),
@@ -53,7 +56,8 @@ _ENCODERS: dict[UID, Callable[[Stored, int], bytes]] = {
         stored, codecformat="J2K", reversible=False, level=60, bitspersample=bits
     ),
     HTJ2KLossless: lambda stored, _bits: imagecodecs.htj2k_encode(stored),
-    HTJ2K: lambda stored, _bits: imagecodecs.htj2k_encode(stored),
+    HTJ2KLosslessRPCL: lambda stored, _bits: imagecodecs.htj2k_encode(stored),
+    HTJ2K: lambda stored, _bits: imagecodecs.htj2k_encode(stored, reversible=False, level=0.0005),
 }
 UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 LOSSLESS = (
@@ -62,6 +66,7 @@ LOSSLESS = (
     JPEGLSLossless,
     JPEG2000Lossless,
     HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     RLELossless,
 )
 
@@ -144,11 +149,47 @@ def make_rsna_instance(**changes: Any) -> Dataset:
     return instance
 
 
+def lookup_table(
+    entries: NDArray[Any],
+    bits: int,
+    first: int = 0,
+    *,
+    vr: str = "US",
+    is_packed: bool = False,
+    is_big_endian: bool = False,
+) -> Dataset:
+    """An item of a Modality or VOI LUT Sequence; packed, two entries of 8 bits share a word (PS3.3 C.11.1.1.1)."""
+    words = np.frombuffer(entries.astype("u1" if is_packed else "<u2").tobytes(), "<u2")
+    item = Dataset()
+    item.add_new("LUTDescriptor", vr, [len(entries) % 65536, first, bits])
+    item.add_new("LUTData", "OW", words.astype(">u2" if is_big_endian else "<u2").tobytes())
+    return item
+
+
 def part10(instance: Dataset) -> bytes:
     """The instance as a file."""
     buffer = BytesIO()
     instance.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def bare_data_set(instance: Dataset) -> bytes:
+    """The data set alone, without preamble and file meta information, as old archives exported it."""
+    content = part10(instance)
+    return content[144 + int.from_bytes(content[140:144], "little") :]
+
+
+def without_preamble(instance: Dataset) -> bytes:
+    """File meta information and data set, without the 132 bytes that mark a file."""
+    return part10(instance)[132:]
+
+
+def without_file_meta(instance: Dataset) -> bytes:
+    """Preamble and prefix, and then at once the data set."""
+    return part10(instance)[:132] + bare_data_set(instance)
+
+
+BARE_FORMS = (bare_data_set, without_preamble, without_file_meta)
 
 
 def _common(modality: str) -> Dataset:

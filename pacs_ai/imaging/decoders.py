@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -39,13 +40,22 @@ _PLUGIN = "imagecodecs"
 _DECODE: dict[UID, Callable[[bytes], NDArray[Any]]] = {
     **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), imagecodecs.jpeg_decode),
     **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), imagecodecs.jpegls_decode),
-    **dict.fromkeys((JPEG2000Lossless, JPEG2000), imagecodecs.jpeg2k_decode),
+    # The slowest of all; two threads halve the wait where a core is idle, and cost nothing where none is.
+    **dict.fromkeys((JPEG2000Lossless, JPEG2000), partial(imagecodecs.jpeg2k_decode, numthreads=2)),
     **dict.fromkeys((HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K), imagecodecs.htj2k_decode),
 }
 UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 DECODABLE = (*UNCOMPRESSED, RLELossless, *_DECODE)
 
 _PLUGGED = (*_DECODE, RLELossless)
+
+# Unused bits and signs are ours: pydicom has another rule for each family, and copies uncompressed pixels for them.
+_AS_THEY_ARE: dict[str, Any] = {
+    "view_only": True,
+    "correct_unused_bits": False,
+    "apply_j2k_sign_correction": False,
+    "apply_jls_sign_correction": False,
+}
 
 # pydicom looks these up by name on the module that holds a plugin.
 DECODER_DEPENDENCIES = dict.fromkeys(_DECODE, ("imagecodecs",))
@@ -81,7 +91,7 @@ def register() -> None:
             decoder.add_plugin(_PLUGIN, (__name__, "decode_frame"))
 
 
-def decode_frame(frame: bytes, runner: DecodeRunner) -> bytearray:
+def decode_frame(frame: bytes, runner: DecodeRunner) -> memoryview:
     """One frame as the raw bytes that pydicom expects; ValueError when the codestream is not what the header says."""
     if runner.samples_per_pixel != 1:
         message = "only grey images are decoded here"
@@ -92,7 +102,10 @@ def decode_frame(frame: bytes, runner: DecodeRunner) -> bytearray:
         message = f"the codestream holds {stored.shape}, the header says {(runner.rows, runner.columns)}"
         raise ValueError(message)
     runner.set_option("bits_allocated", stored.dtype.itemsize * 8)
-    return bytearray(np.ascontiguousarray(stored))
+    # A codestream may have more bits than the header, or fewer; the sign is in the highest that both have.
+    precision = runner.get_option("j2k_precision") or runner.get_option("jls_precision")
+    runner.set_option("bits_stored", min(precision or runner.bits_stored, runner.bits_stored))
+    return np.ascontiguousarray(stored).ravel().view(np.uint8).data
 
 
 def _decode_rle(frame: bytes, runner: DecodeRunner) -> NDArray[Any]:
@@ -118,10 +131,12 @@ def _decode_rle(frame: bytes, runner: DecodeRunner) -> NDArray[Any]:
 def decode(image: Dataset) -> NDArray[Any]:
     """The stored values of a single-frame grey image, (rows, columns), unused bits cleared and sign applied.
 
+    They may be a view of the pixel data, which is not to be written to.
+
     Raises UndecodablePixels, with the cause in words, for anything that is not such an image, LimitExceeded where there
     is not enough memory for it.
     """
-    syntax = image.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
+    syntax = transfer_syntax(image)
     if syntax not in DECODABLE:
         message = f"Transfer syntax {syntax} is not decoded here."
         raise UndecodablePixels(message)
@@ -132,7 +147,10 @@ def decode(image: Dataset) -> NDArray[Any]:
         with quietly():
             _check_length(image, syntax)
             plugin = _PLUGIN if syntax in _PLUGGED else ""
-            stored, _ = get_decoder(syntax).as_array(image, raw=True, index=0, decoding_plugin=plugin)
+            decoder = get_decoder(syntax)
+            found, said = decoder.as_array(image, raw=True, index=0, decoding_plugin=plugin, **_AS_THEY_ARE)
+            native = found.astype(found.dtype.newbyteorder("="), copy=False)
+            stored = _used_bits(native, int(said["bits_stored"]), below=_unused_below(image, syntax))
     except MemoryError as error:
         message = "Decoding the pixel data takes more memory than it may have (ingest.decoder_memory_mb)."
         raise LimitExceeded(message) from error
@@ -142,7 +160,36 @@ def decode(image: Dataset) -> NDArray[Any]:
     if stored.shape != (image.Rows, image.Columns):
         message = f"The pixel data holds {stored.shape}, the header says {(image.Rows, image.Columns)}."
         raise UndecodablePixels(message)
-    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    return stored
+
+
+def transfer_syntax(image: Dataset) -> str:
+    """The transfer syntax that the file meta information states, or, where it is silent, the one that was detected."""
+    stated = image.file_meta.get("TransferSyntaxUID")
+    if stated:
+        return str(stated)
+    _, is_little_endian = image.original_encoding
+    return ExplicitVRBigEndian if is_little_endian is False else ExplicitVRLittleEndian
+
+
+def _unused_below(image: Dataset, syntax: str) -> int:
+    # Older editions let a sample lie anywhere in its word, as High Bit says (PS3.5 8.1.1); a codestream holds samples.
+    if syntax in _DECODE or "HighBit" not in image:
+        return 0
+    return max(0, int(image.HighBit) + 1 - int(image.BitsStored))
+
+
+def _used_bits(words: NDArray[Any], bits: int, *, below: int) -> NDArray[Any]:
+    """The samples of `bits` bits, above `below` unused ones; a copy only where unused bits hold something."""
+    above = words.dtype.itemsize * 8 - bits - below
+    if above < 0:
+        message = f"High Bit lies outside of words of {words.dtype.itemsize} bytes"
+        raise ValueError(message)
+    half = 2 ** (bits - 1)
+    lowest, highest = (-half, half - 1) if words.dtype.kind == "i" else (0, 2 * half - 1)
+    if below == 0 and lowest <= words.min() and words.max() <= highest:
+        return words
+    return np.asarray((words << above) >> (above + below), words.dtype)
 
 
 def _check_length(image: Dataset, syntax: str) -> None:

@@ -6,9 +6,8 @@ from types import TracebackType
 from typing import Self
 
 from pydicom.dataset import Dataset
-from pydicom.uid import ImplicitVRLittleEndian
 
-from .decoders import UNCOMPRESSED
+from .decoders import UNCOMPRESSED, transfer_syntax
 from .film import Film, open_film
 from .workers import DecoderLimits, DecoderWorkers
 
@@ -26,8 +25,7 @@ class FilmOpener:
 
         Raises UndecodablePixels, LimitExceeded, DecoderUnavailable.
         """
-        syntax = header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
-        if syntax not in UNCOMPRESSED:
+        if transfer_syntax(header) not in UNCOMPRESSED:
             return self._workers.open(path, input_size=input_size)
         with self._turn:
             return open_film(path, input_size=input_size)

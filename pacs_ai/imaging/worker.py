@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from pacs_ai.allocator import share_pools
 from pacs_ai.errors import LimitExceeded, UndecodablePixels
 
 from . import decoders, geometry
@@ -26,6 +27,7 @@ def main() -> None:
     seconds, memory = (int(argument) for argument in sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the parent decides when it is time
     replies = _own_output()
+    share_pools()
     decoders.register()
     geometry.use_one_thread()
     _limit_memory(memory)

@@ -32,10 +32,14 @@ def dump_report(report: Dataset, folder: Path) -> subprocess.CompletedProcess[by
     return subprocess.run([DCMTK / "dsrdump", path], capture_output=True, check=False)
 
 
-def shown_by_dcmtk(instance: Dataset, folder: Path, *, command: str, options: list[str]) -> NDArray[np.uint8]:
-    """The image as DCMTK renders it, 8 bit, (rows, columns)."""
+def shown_by_dcmtk(
+    instance: Dataset, folder: Path, *, command: str, options: list[str], size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """The image as DCMTK renders it, 8 bit, (rows, columns), which must be `size` where it is scaled."""
     path, picture = folder / "image.dcm", folder / "image.pgm"
     path.write_bytes(part10(instance))
     subprocess.run([DCMTK / command, "+op", *options, path, picture], capture_output=True, check=True)
-    rows, columns = instance.Rows, instance.Columns
-    return np.frombuffer(picture.read_bytes()[-rows * columns :], np.uint8).reshape(rows, columns)
+    _, stated, _, pixels = picture.read_bytes().split(b"\n", 3)
+    columns, rows = map(int, stated.split())
+    assert (rows, columns) == (size or (instance.Rows, instance.Columns))
+    return np.frombuffer(pixels, np.uint8).reshape(rows, columns)

@@ -3,6 +3,7 @@
 from io import BytesIO
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -14,6 +15,7 @@ from pydicom.uid import (
     JPEG2000,
     MPEG2MPML,
     UID,
+    ExplicitVRLittleEndian,
     HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -21,6 +23,7 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
@@ -29,7 +32,7 @@ from pacs_ai.imaging import decoders
 from pacs_ai.imaging.decoders import codestream_size, decode, is_available
 from tests.builders import LOSSLESS, UNCOMPRESSED, Stored, make_instance, part10, phantom
 
-LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, HTJ2K)
+LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 JPEG_FAMILY = tuple(syntax for syntax in (*LOSSLESS, *LOSSY) if syntax != RLELossless)
 
 
@@ -73,12 +76,28 @@ def test_signed_values_keep_their_sign(syntax: UID) -> None:
     np.testing.assert_array_equal(decode(_opened(stored=stored, syntax=syntax)), stored)
 
 
-@pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1, JPEG2000Lossless], ids=lambda syntax: syntax.keyword)
+@pytest.mark.parametrize(
+    "syntax",
+    [JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless],
+    ids=lambda syntax: syntax.keyword,
+)
 def test_the_sign_is_restored_from_a_codestream_without_one(syntax: UID) -> None:
     signed = phantom(96, 80).astype(np.int16) - 2048
     twos_complement = (signed & 0x0FFF).astype(np.uint16)
 
     image = _opened(stored=twos_complement, syntax=syntax, PixelRepresentation=1)
+
+    np.testing.assert_array_equal(decode(image), signed)
+
+
+@pytest.mark.parametrize("precision", [12, 16])
+def test_a_codestream_may_have_more_or_fewer_bits_than_the_header(precision: int) -> None:
+    signed = phantom(96, 80).astype(np.int16) - 2048
+    frame = imagecodecs.jpeg2k_encode(
+        (signed & 0x0FFF).astype(np.uint16), codecformat="J2K", reversible=True, level=0, bitspersample=precision
+    )
+    image = _with_frame(JPEG2000Lossless, bytes(frame))
+    image.PixelRepresentation, image.BitsStored, image.HighBit = 1, 28 - precision, 27 - precision
 
     np.testing.assert_array_equal(decode(image), signed)
 
@@ -100,6 +119,28 @@ def test_unused_bits_are_cleared() -> None:
     decoded = decode(_opened(stored=stored | 0xA000))
 
     np.testing.assert_array_equal(decoded, stored)
+
+
+@pytest.mark.parametrize("syntax", [*UNCOMPRESSED, RLELossless], ids=lambda syntax: syntax.keyword)
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_a_sample_in_the_upper_bits_of_its_word_is_read_there(syntax: UID, is_signed: bool) -> None:
+    values = phantom(96, 80).astype(np.int32) - (2048 if is_signed else 0)
+    stored = (values << 3).astype(np.int16 if is_signed else np.uint16) | 5
+
+    decoded = decode(_opened(stored=stored, syntax=syntax, HighBit=14))
+
+    np.testing.assert_array_equal(decoded, values)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGLosslessSV1], ids=lambda syntax: syntax.keyword)
+def test_a_high_bit_outside_the_word_is_refused_where_it_matters(syntax: UID) -> None:
+    image = _opened(stored=phantom(96, 80), syntax=syntax, HighBit=20)
+
+    if syntax == JPEGLosslessSV1:
+        np.testing.assert_array_equal(decode(image), phantom(96, 80))
+    else:
+        with pytest.raises(UndecodablePixels):
+            decode(image)
 
 
 @pytest.mark.parametrize("shape", [(96, 81), (97, 80), (95, 80), (96, 79), (60, 80), (48, 80), (1, 1), (2000, 2000)])

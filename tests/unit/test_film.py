@@ -1,6 +1,6 @@
 """An instance on disk: its header, its pixels, or the reason why there are none."""
 
-import struct
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,18 +23,21 @@ from pydicom.uid import (
 from pacs_ai.errors import LimitExceeded, NotDicom, UndecodablePixels
 from pacs_ai.imaging.film import DISPLAY_SIDE, open_film, read_header
 from pacs_ai.imaging.gate import CHECKS
-from tests.builders import LOSSLESS, UNCOMPRESSED, Stored, make_instance, part10, phantom
+from tests.builders import (
+    BARE_FORMS,
+    LOSSLESS,
+    UNCOMPRESSED,
+    Stored,
+    bare_data_set,
+    make_instance,
+    part10,
+    phantom,
+    without_preamble,
+)
 
 from .making import CHILDREN
 
 _PLENTY = 64 << 20
-
-
-def _without_preamble(instance: Dataset) -> bytes:
-    """The data set alone in Implicit VR, as old archives exported it."""
-    content = part10(instance)
-    length = struct.unpack_from("<I", content, 140)[0]
-    return content[144 + length :]
 
 
 def test_the_header_is_all_but_the_pixels(film_path: Path, small: Stored) -> None:
@@ -79,15 +82,37 @@ def test_an_instance_that_cannot_be_referred_to_is_no_instance(film_path: Path, 
         read_header(film_path, max_bytes=_PLENTY)
 
 
-def test_a_data_set_without_preamble_is_read(film_path: Path) -> None:
-    instance = make_instance(stored=phantom(180, 160), syntax=ImplicitVRLittleEndian)
-    film_path.write_bytes(_without_preamble(instance))
+@pytest.mark.parametrize("written", BARE_FORMS, ids=lambda form: form.__name__)
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian], ids=lambda syntax: syntax.keyword
+)
+@pytest.mark.parametrize("bits", [8, 12])
+def test_a_film_without_preamble_or_file_meta_is_read_all_the_same(
+    film_path: Path, written: Callable[[Dataset], bytes], syntax: UID, bits: int
+) -> None:
+    instance = make_instance(stored=phantom(181, 159, bits=bits), bits=bits, syntax=syntax)
+    film_path.write_bytes(part10(instance))
+    whole = open_film(film_path, input_size=32)
+    film_path.write_bytes(written(instance))
 
     header = read_header(film_path, max_bytes=_PLENTY)
     film = open_film(film_path, input_size=32)
 
     assert header.SOPInstanceUID == instance.SOPInstanceUID
-    assert film.display.shape == (180, 160)
+    np.testing.assert_array_equal(film.display, whole.display)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1, JPEG2000Lossless], ids=lambda syntax: syntax.keyword)
+def test_a_compressed_film_needs_the_file_meta_and_not_the_preamble(
+    film_path: Path, small: Stored, syntax: UID
+) -> None:
+    instance = make_instance(stored=small, syntax=syntax)
+
+    film_path.write_bytes(without_preamble(instance))
+    assert open_film(film_path, input_size=32)
+    film_path.write_bytes(bare_data_set(instance))
+    with pytest.raises(UndecodablePixels):
+        open_film(film_path, input_size=32)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +174,7 @@ def test_both_polarities_of_one_film_give_the_network_the_same(
     stored = small if photometric == "MONOCHROME2" else (4095 - small).astype(np.uint16)
     film_path.write_bytes(part10(make_instance(stored=small)))
     plain = open_film(film_path, input_size=64).model_input.pixels
-    instance = make_instance(stored=stored, PhotometricInterpretation=photometric)
+    instance = make_instance(modality="CR", stored=stored, PhotometricInterpretation=photometric)
     film_path.write_bytes(part10(instance))
 
     pixels = open_film(film_path, input_size=64).model_input.pixels

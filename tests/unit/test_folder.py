@@ -1,13 +1,23 @@
 """Files to result objects without a network: one line for each file."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage, SecondaryCaptureImageStorage
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    Comprehensive3DSRStorage,
+    CTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
 
 from pacs_ai.folder import process_folder
-from tests.builders import make_instance, part10
+from tests.builders import BARE_FORMS, make_instance, part10
 
 from .making import bright, dark, lay, make_reader
 
@@ -109,6 +119,28 @@ def test_every_file_has_its_line_whatever_it_holds(tmp_path: Path) -> None:
 
     assert sorted(line["path"] for line in lines) == sorted(map(str, paths))
     assert [line["reason"] for line in lines] == [None, "WRONG_MODALITY", "UNDECODABLE", "NOT_DICOM", "NOT_DICOM"]
+
+
+@pytest.mark.parametrize("written", BARE_FORMS, ids=lambda form: form.__name__)
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian], ids=lambda syntax: syntax.keyword
+)
+def test_a_film_without_preamble_or_file_meta_is_answered_as_a_whole_file_is(
+    tmp_path: Path, written: Callable[[Dataset], bytes], syntax: UID
+) -> None:
+    film = bright(syntax=syntax)
+    bare = tmp_path / "bare"
+    bare.write_bytes(written(film))
+    (whole,) = _process(_paths(tmp_path, film), tmp_path / "whole")
+
+    (line,) = _process([bare], tmp_path / "out")
+
+    kept = ("outcome", "probability", "study_instance_uid", "sop_instance_uid")
+    assert [line[key] for key in kept] == [whole[key] for key in kept]
+    assert line["outcome"] == "positive"
+    assert [item["sop_instance_uid"] for item in line["objects"]] == [
+        item["sop_instance_uid"] for item in whole["objects"]
+    ]
 
 
 def test_a_file_above_the_limit_gives_a_line(tmp_path: Path) -> None:
