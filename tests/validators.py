@@ -107,19 +107,24 @@ Place = tuple[str, ...]
 
 
 def places(report: Dataset) -> frozenset[Place]:
-    """Each content item of a report as where it stands: relationships, types and concepts down to it, and its code."""
+    """Each content item of a report: where it stands, with its code, and with the kinds of items that are below it."""
     return frozenset(_places(report, ()))
 
 
 def _places(item: Dataset, above: Place) -> Iterator[Place]:
-    name, said = (
-        item[keyword].value[0].CodeValue if item.get(keyword) else ""
-        for keyword in ("ConceptNameCodeSequence", "ConceptCodeSequence")
-    )
-    here = (*above, f"{item.get('RelationshipType', '')} {item.ValueType} {name}")
-    yield (*here, said)
-    for child in item.get("ContentSequence") or []:
+    here, children = (*above, _head(item)), item.get("ContentSequence") or []
+    yield (*here, _code(item, "ConceptCodeSequence"))
+    yield (*here, *sorted({_head(child) for child in children}))
+    for child in children:
         yield from _places(child, here)
+
+
+def _head(item: Dataset) -> str:
+    return f"{item.get('RelationshipType', '')} {item.ValueType} {_code(item, 'ConceptNameCodeSequence')}"
+
+
+def _code(item: Dataset, keyword: str) -> str:
+    return str(item[keyword].value[0].CodeValue) if item.get(keyword) else ""
 
 
 def covering(reports: dict[Path, frozenset[Place]]) -> list[Path]:
