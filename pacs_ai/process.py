@@ -21,7 +21,9 @@ from .imaging.gate import is_radiograph
 from .opening import InstanceFile, OpenedInstance, OpeningTerms, open_instance
 from .results.capture import HeatMapPolicy, build_capture
 from .results.facts import Author, Edition, ReadImage, RefusedImage
+from .results.repair import Repair
 from .results.report import build_report
+from .results.source import repairs
 from .settings import Node
 from .worklist import PriorityPolicy, StudyOutcome, prioritise, summarise
 
@@ -40,11 +42,12 @@ class Reader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceReading:
-    """What became of one instance: a classification or a refusal."""
+    """What became of one instance: a classification or a refusal, and what results do not carry as it has it."""
 
     file: InstanceFile
     classification: Classification | None = None
     refusal: Refusal | None = None
+    repairs: tuple[Repair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +81,24 @@ def read_study(files: Sequence[InstanceFile], reader: Reader, edition: Edition) 
     # What the network has not learned gets no probability: its refusal is all that goes on from here.
     images = [(item.file, image) for item in films if (image := _read_image(item, judged[item.file]))]
     refused = [(item, refusal) for item in opened if (refusal := _refusal_of(item, judged.get(item.file)))]
-    readings = [InstanceReading(file=file, classification=image.reading.classification) for file, image in images]
-    readings += [InstanceReading(file=item.file, refusal=refusal) for item, refusal in refused]
+    readings = [
+        InstanceReading(file=file, classification=image.reading.classification, repairs=repairs(image.header))
+        for file, image in images
+    ]
     unread = [
         RefusedImage(header=item.header, refusal=refusal)
         for item, refusal in refused
         if item.header is not None and is_radiograph(item.header)
+    ]
+    # A report without a read image has its patient and study from the first refused one.
+    named = unread[0].header if unread and not images and reader.reports_refusals else None
+    readings += [
+        InstanceReading(
+            file=item.file,
+            refusal=refusal,
+            repairs=repairs(item.header) if item.header is not None and item.header is named else (),
+        )
+        for item, refusal in refused
     ]
     outcome = summarise([image.reading.classification for _, image in images])
     return StudyReading(
@@ -171,6 +186,7 @@ def outcome_of(item: InstanceReading, author: Author) -> InstanceOutcome:
             outcome=Outcome.NOT_ANALYSED,
             reason=item.refusal.reason,
             detail=item.refusal.detail,
+            repairs=tuple(map(str, item.repairs)),
         )
     return InstanceOutcome(
         sop_instance_uid=item.file.sop_instance_uid,
@@ -180,6 +196,7 @@ def outcome_of(item: InstanceReading, author: Author) -> InstanceOutcome:
         model_name=author.model.name,
         model_version=author.model.version,
         model_sha256=author.model.sha256,
+        repairs=tuple(map(str, item.repairs)),
     )
 
 

@@ -38,6 +38,8 @@ from pacs_ai.demonstration import sample_paths
 from pacs_ai.imaging import decoders
 from pacs_ai.imaging.film import open_film
 
+from . import collection
+
 Stored = NDArray[Any]
 
 _ENCODERS: dict[UID, Callable[[Stored, int], bytes]] = {
@@ -167,9 +169,10 @@ def lookup_table(
 
 
 def part10(instance: Dataset) -> bytes:
-    """The instance as a file."""
+    """The instance as a file; one of ours is also put before the validators at the end of the session."""
     buffer = BytesIO()
     instance.save_as(buffer, enforce_file_format=True)
+    collection.keep(buffer.getvalue())
     return buffer.getvalue()
 
 

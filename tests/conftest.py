@@ -17,6 +17,11 @@ from .fakes import Clock, TinyClassifier
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The validators judge what all other tests have made, so that they come last."""
+    items.sort(key=lambda item: item.path.name == "test_validators.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _codecs() -> None:
     decoders.register()

@@ -30,7 +30,7 @@ def audit_query(  # noqa: PLR0913 - one parameter for each option
     until: Time = None,
     study: Annotated[str | None, typer.Option(help="Study Instance UID.")] = None,
     instance: Annotated[str | None, typer.Option(help="SOP Instance UID.")] = None,
-    action: Annotated[str | None, typer.Option(help="receive, resend, claim, read, refuse, build, deliver, …")] = None,
+    action: Annotated[str | None, typer.Option(help="receive, claim, read, refuse, repair, build, deliver, …")] = None,
     outcome: Annotated[str | None, typer.Option(help="positive, negative, NOT_CHEST, accepted, READY, …")] = None,
     actor: Annotated[str | None, typer.Option(help="Calling AE title, node name or service.")] = None,
     text: Annotated[str | None, typer.Option(help="Any part of actor or detail.")] = None,

@@ -131,7 +131,7 @@ def studies_show(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Everything known of a study: instances, outcomes, objects, deliveries."""
+    """Everything known of a study: instances, outcomes, repairs of headers, objects, deliveries."""
     settings = settings_of(config)
     with existing_database(settings) as database:
         study = one_study(database, name)
@@ -191,6 +191,7 @@ def _study_line(view: StudyView, data: Path) -> dict[str, object]:
             for item in view.objects
         ],
         "deliveries": [_delivery_line(item) for item in view.deliveries],
+        "repairs": [{"sop_instance_uid": item.sop_instance_uid, "detail": item.detail} for item in view.repairs],
     }
 
 
@@ -211,6 +212,8 @@ def _print_study(view: StudyView) -> None:
             for item in view.instances
         ],
     )
+    for event in view.repairs:
+        typer.echo(f"repaired  {event.sop_instance_uid}: {event.detail}")
     _print_deliveries(view.deliveries)
 
 

@@ -1,19 +1,20 @@
 """What results take over from the image they speak of, cleaned so that they are valid whatever the source was."""
 
 import re
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 
-from pydicom import config
-from pydicom.charset import encode_string, python_encoding
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
-from pydicom.valuerep import PersonName, validate_value
+from pydicom.sequence import Sequence
 
-from pacs_ai.header import PARSE_ERRORS, items, quietly, text, texts
+from pacs_ai.header import PARSE_ERRORS, number, numbers, quietly, text, texts, value
+
+from .character_set import CharacterSet, character_set, encodings_read
+from .elements import TEXT, Invalid, content_of, element_of, stated_vr, texts_in, valid, valid_items, verbatim
+from .repair import Mended, Repair
 
 # Carried as they are, even where they break the rules of their VR: archives match on them.
 IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyInstanceUID", "StudyID")
@@ -61,8 +62,32 @@ _TYPE_2 = (
     "ReferringPhysicianName",
     "AccessionNumber",
 )
+# Type 1 attributes of the items; of a code and of an issuer one of several (PS3.3 8.8, C.7.1.1, 10.14).
+_REQUIRED_IN_ITEMS = {
+    "OtherPatientIDsSequence": (("PatientID",), ("TypeOfPatientID",)),
+    "IssuerOfAccessionNumberSequence": (("LocalNamespaceEntityID", "UniversalEntityID"),),
+    "ProcedureCodeSequence": (("CodeValue", "LongCodeValue", "URNCodeValue"), ("CodeMeaning",)),
+    "ReasonForPerformedProcedureCodeSequence": (("CodeValue", "LongCodeValue", "URNCodeValue"), ("CodeMeaning",)),
+    "ReferencedStudySequence": (("ReferencedSOPClassUID",), ("ReferencedSOPInstanceUID",)),
+}
 _DIRECTIONS = 2
-_CHECKED = {"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "DS", "IS"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """The attributes for results, and what of them is not as the source has it."""
+
+    attributes: Dataset
+    repairs: tuple[Repair, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origin:
+    """A source, the encodings in which pydicom has read it, and the character set in which its texts are."""
+
+    source: Dataset
+    read_as: list[str]
+    chosen: CharacterSet
 
 
 def patient_and_study(source: Dataset) -> Dataset:
@@ -70,114 +95,125 @@ def patient_and_study(source: Dataset) -> Dataset:
 
     Identity keys are verbatim; other invalid values are left out; Type 2 attributes are there, empty where unknown.
     """
-    kept = Dataset()
-    for keyword in IDENTITY:
-        _copy(source, kept, keyword, must_be_valid=False)
-    for keyword in _SIMPLE:
-        _copy(source, kept, keyword, must_be_valid=True)
-    for keyword in _SEQUENCES:
-        found = _sound_copies(source, keyword)
-        if found:
-            setattr(kept, keyword, found)
-    for keyword in _TYPE_2:
-        if keyword not in kept:
+    return _carry(source).attributes
+
+
+def repairs(source: Dataset) -> tuple[Repair, ...]:
+    """What results of the source do not carry as it has it, in the order of the modules; no value is quoted."""
+    return (*_carry(source).repairs, *_of_the_image(source))
+
+
+def _carry(source: Dataset) -> Carried:
+    read_as = encodings_read(source)
+    chosen = character_set(source, _texts_of(source, IDENTITY, read_as), _other_texts(source, read_as))
+    origin = _Origin(source=source, read_as=read_as, chosen=chosen)
+    kept, made = Dataset(), []
+    for keyword in (*IDENTITY, *_SIMPLE, *_SEQUENCES):
+        element, repair = _carried(origin, keyword)
+        if element is not None:
+            kept[element.tag] = element
+        elif keyword in _TYPE_2:
             kept.add(DataElement(keyword, dictionary_VR(keyword), None))
-    character_set = _character_set(source, kept)
-    if character_set:
-        kept.SpecificCharacterSet = character_set
-    return kept
+            repair = repair or Repair(keyword=keyword, mended=Mended.ADDED, why="missing")
+        if repair is not None:
+            made.append(repair)
+    if any(chosen.terms):
+        kept.SpecificCharacterSet = list(chosen.terms)
+    if chosen.why:
+        made.append(Repair(keyword="SpecificCharacterSet", mended=Mended.REWRITTEN, why=chosen.why))
+    return Carried(attributes=kept, repairs=tuple(made))
+
+
+def _carried(origin: _Origin, keyword: str) -> tuple[DataElement | None, Repair | None]:
+    """The element for the results, None where there is none, and what was mended of it."""
+    found = element_of(origin.source, keyword, origin.read_as)
+    if found is None:
+        return None, None
+    try:
+        if keyword in IDENTITY:
+            return _identity(origin, keyword, found)
+        if keyword in _SEQUENCES:
+            return _sequence(origin, keyword, found), None
+        return valid(origin.source, found, origin.chosen), None
+    except Invalid as invalid:
+        mended = Mended.EMPTIED if keyword in _TYPE_2 else Mended.LEFT_OUT
+        return None, Repair(keyword=keyword, mended=mended, why=str(invalid))
+
+
+def _identity(origin: _Origin, keyword: str, found: DataElement | RawDataElement) -> tuple[DataElement, Repair | None]:
+    """The identifier byte for byte, also where it breaks its VR or stands under a wrong one."""
+    vr, stated = dictionary_VR(keyword), stated_vr(found)
+    kept = verbatim(content_of(origin.source, found), vr, origin.chosen)
+    with quietly():
+        element = DataElement(found.tag, vr, kept, already_converted=True)
+    if stated == vr:
+        return element, None
+    return element, Repair(keyword=keyword, mended=Mended.REWRITTEN, why=f"VR {stated}, not {vr}")
+
+
+def _sequence(origin: _Origin, keyword: str, found: DataElement | RawDataElement) -> DataElement | None:
+    """A sequence all of whose items are valid; None for an empty one."""
+    if not found.value:
+        return None
+    items = value(origin.source, keyword)
+    if not isinstance(items, Sequence):
+        message = "cannot be read as SQ"
+        raise Invalid(message)
+    copies = valid_items(items, origin.chosen, origin.read_as)
+    for required in _REQUIRED_IN_ITEMS.get(keyword, ()):
+        if not all(any(text(item, one) for one in required) for item in copies):
+            message = f"an item has no {' or '.join(required)}"
+            raise Invalid(message)
+    return DataElement(found.tag, "SQ", copies) if copies else None
+
+
+def _texts_of(source: Dataset, keywords: Iterable[str], read_as: list[str]) -> Iterator[bytes]:
+    """The bytes of every text among the attributes."""
+    for keyword in keywords:
+        if dictionary_VR(keyword) in TEXT and (found := element_of(source, keyword, read_as)) is not None:
+            try:
+                yield content_of(source, found)
+            except Invalid:
+                continue
+
+
+def _other_texts(source: Dataset, read_as: list[str]) -> Iterator[bytes]:
+    """The bytes of every text that results take over beside the identity keys."""
+    yield from _texts_of(source, _SIMPLE, read_as)
+    for keyword in _SEQUENCES:
+        items = value(source, keyword)
+        if isinstance(items, Sequence):
+            for item in items:
+                yield from texts_in(item, read_as)
+
+
+def _of_the_image(source: Dataset) -> Iterator[Repair]:
+    """What a capture and the Image Library say of the image, where the header cannot be understood."""
+    if texts(source, "PatientOrientation") and not patient_orientation(source):
+        yield Repair(keyword="PatientOrientation", mended=Mended.LEFT_OUT, why="not the terms of two directions")
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        stated = numbers(source, keyword)
+        if _is_stated(source, keyword) and not (len(stated) == _DIRECTIONS and min(stated) > 0):
+            yield Repair(keyword=keyword, mended=Mended.LEFT_OUT, why="not two positive numbers")
+    if _is_stated(source, "InstanceNumber") and number(source, "InstanceNumber") is None:
+        yield Repair(keyword="InstanceNumber", mended=Mended.REWRITTEN, why="no number")
+
+
+def _is_stated(source: Dataset, keyword: str) -> bool:
+    try:
+        found = source.get_item(keyword)
+    except PARSE_ERRORS:
+        return True
+    return found is not None and bool(found.value)
 
 
 def take_over(attributes: Dataset, target: Dataset) -> None:
     """The target carries the attributes, over whatever it had; those it should not have stay out."""
     if "SpecificCharacterSet" in target and "SpecificCharacterSet" not in attributes:
         del target.SpecificCharacterSet
-    for element in attributes:
-        target[element.tag] = deepcopy(element)
-
-
-def _sound_copies(source: Dataset, keyword: str) -> list[Dataset]:
-    """Copies of the items of a sequence; none when one of them could not be written again."""
-    copies = [deepcopy(item) for item in items(source, keyword)]
-    try:
-        with quietly():
-            for item in copies:
-                item.walk(lambda _dataset, element: element.value)
-    except PARSE_ERRORS:
-        return []
-    return copies
-
-
-def _copy(source: Dataset, kept: Dataset, keyword: str, *, must_be_valid: bool) -> None:
-    element = _element(source, keyword)
-    if element is None or (must_be_valid and not _is_valid(element)):
-        return
-    if dictionary_VR(keyword) == element.VR:
-        kept[element.tag] = deepcopy(element)
-    elif not must_be_valid:  # an identifier under a wrong VR is still the identifier
-        kept.add(DataElement(keyword, dictionary_VR(keyword), str(element.value or "")))
-
-
-def _element(source: Dataset, keyword: str) -> DataElement | None:
     with quietly():
-        try:
-            found = source.get_item(keyword)
-            return None if found is None else source[keyword]
-        except PARSE_ERRORS:
-            return None
-
-
-def _is_valid(element: DataElement) -> bool:
-    if dictionary_VR(element.tag) != element.VR:
-        return False
-    if element.value in (None, "") or element.VR not in _CHECKED:
-        return True
-    if element.keyword == "PatientSex" and element.value not in ("M", "F", "O"):
-        return False
-    many = element.value if isinstance(element.value, MultiValue | list) else [element.value]
-    try:
-        for item in many:
-            validate_value(element.VR, item if isinstance(item, PersonName) else str(item), config.RAISE)
-    except ValueError:
-        return False
-    return True
-
-
-def _character_set(source: Dataset, kept: Dataset) -> list[str]:
-    """The source's character set where it is known and holds every text; UTF-8 where it is not or does not."""
-    declared = _declared(source)
-    known = all(part in python_encoding for part in declared)
-    if known and _holds(declared, _texts_of(kept)):
-        return declared
-    return ["ISO_IR 192"]
-
-
-def _declared(source: Dataset) -> list[str]:
-    declared = texts(source, "SpecificCharacterSet")
-    return declared if any(declared) else []
-
-
-def _texts_of(dataset: Dataset) -> Iterable[str]:
-    for element in dataset.iterall():
-        if element.VR in {"LO", "LT", "PN", "SH", "ST", "UC", "UT"} and element.value is not None:
-            many = element.value if isinstance(element.value, MultiValue | list) else [element.value]
-            yield from (str(item) for item in many)
-
-
-def _holds(declared: list[str], found: Iterable[str]) -> bool:
-    encodings = [python_encoding[part] for part in declared]
-    try:
-        for item in found:
-            if item.isascii():
-                continue
-            if not encodings:
-                return False  # the default repertoire is ASCII (PS3.5 6.1.2.1)
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                encode_string(item, encodings)
-    except (UserWarning, UnicodeError, LookupError):
-        return False
-    return True
+        for element in attributes:
+            target[element.tag] = deepcopy(element)
 
 
 def patient_orientation(source: Dataset) -> list[str]:

@@ -9,6 +9,9 @@ from sqlalchemy import Connection, Row, Select, insert, or_, select
 from .records import AuditEvent
 from .schema import audit_events
 
+# What results of an instance do not carry as it has it.
+REPAIR = "repair"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
@@ -41,6 +44,12 @@ def trail(connection: Connection, study_instance_uid: str) -> list[AuditEvent]:
     """Every event of a study, oldest first."""
     statement = select(audit_events).where(audit_events.c.study_instance_uid == study_instance_uid)
     return _events(connection.execute(statement.order_by(audit_events.c.id)))
+
+
+def latest_repairs(connection: Connection, study_instance_uid: str) -> list[AuditEvent]:
+    """The last event about repairs of each instance of a study."""
+    events = query(connection, AuditFilter(study_instance_uid=study_instance_uid, action=REPAIR, limit=100_000))
+    return list({event.sop_instance_uid: event for event in events}.values())
 
 
 def _matching(wanted: AuditFilter) -> Select[tuple[object, ...]]:

@@ -165,6 +165,7 @@ class Ledger:
                 self._queue(connection, claimed, item, nodes, now)
             for outcome in result.outcomes:
                 self._outcome_event(connection, claimed, outcome, now)
+                self._repair_event(connection, claimed, outcome, now)
             connection.execute(
                 update(studies)
                 .where(studies.c.study_instance_uid == claimed.study_instance_uid)
@@ -275,6 +276,22 @@ class Ledger:
             sop_instance_uid=outcome.sop_instance_uid,
             outcome=outcome.reason or outcome.outcome,
             detail=outcome.detail if outcome.reason else _evidence(outcome),
+        )
+        audit.append(connection, event)
+
+    def _repair_event(
+        self, connection: Connection, claimed: ClaimedStudy, outcome: InstanceOutcome, now: datetime
+    ) -> None:
+        if not outcome.repairs:
+            return
+        event = AuditEvent(
+            at=now,
+            actor=self._actor,
+            action=audit.REPAIR,
+            study_instance_uid=claimed.study_instance_uid,
+            sop_instance_uid=outcome.sop_instance_uid,
+            outcome=f"revision {claimed.revision}",
+            detail="; ".join(outcome.repairs),
         )
         audit.append(connection, event)
 

@@ -71,7 +71,10 @@ class StoredInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceOutcome:
-    """What was said of one instance: a probability, or the code of the reason why there is none."""
+    """What was said of one instance: a probability, or the code of the reason why there is none.
+
+    `repairs` are sentences about what results do not carry as the instance has it; they are kept in the audit log.
+    """
 
     sop_instance_uid: str
     outcome: str
@@ -82,6 +85,7 @@ class InstanceOutcome:
     model_name: str | None = None
     model_version: str | None = None
     model_sha256: str | None = None
+    repairs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,8 +49,10 @@ def instance_row(instance: StoredInstance) -> dict[str, object]:
 
 def outcome_row(outcome: InstanceOutcome, claimed: ClaimedStudy) -> dict[str, object]:
     """An outcome of a claimed study as columns."""
+    columns = asdict(outcome)
+    columns.pop("repairs")
     return {
-        **asdict(outcome),
+        **columns,
         "study_instance_uid": claimed.study_instance_uid,
         "revision": claimed.revision,
     }

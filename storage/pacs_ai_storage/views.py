@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from .audit import latest_repairs
 from .outbox import joined_deliveries
-from .records import Delivery, InstanceOutcome, ResultObject, StoredInstance, StudyRecord
+from .records import AuditEvent, Delivery, InstanceOutcome, ResultObject, StoredInstance, StudyRecord
 from .rows import delivery, instance_outcome, result_object, stored_instance, study_record
 from .schema import deliveries, instances, objects, outcomes, studies
 
@@ -19,6 +20,7 @@ class StudyView:
     outcomes: tuple[InstanceOutcome, ...]
     objects: tuple[ResultObject, ...]
     deliveries: tuple[Delivery, ...]
+    repairs: tuple[AuditEvent, ...]
 
 
 def unread_studies(connection: Connection) -> list[StudyRecord]:
@@ -69,6 +71,7 @@ def show_study(connection: Connection, study_instance_uid: str) -> StudyView | N
             )
         ),
         deliveries=tuple(list_deliveries(connection, study_instance_uid=study_instance_uid)),
+        repairs=tuple(latest_repairs(connection, study_instance_uid)),
     )
 
 

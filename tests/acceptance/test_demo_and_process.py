@@ -1,8 +1,6 @@
 """The two verbs that a newcomer tries: `demo` on the samples, `process` on files."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,16 +9,11 @@ from pydicom import dcmread
 from pacs_ai.demonstration import sample_paths
 from pacs_ai.results.verification import check_file
 from tests.builders import make_instance, part10
+from tests.validators import dsrdump, errors_of_iod
 
 from .peers import CAPTURE, REPORT, run_command
 
-DCIODVFY = Path(sys.executable).parent / "dciodvfy"
 SAMPLES = sample_paths()[0].parent
-
-
-def _errors(path: Path) -> list[str]:
-    checked = subprocess.run([DCIODVFY, "-new", path], capture_output=True, text=True, errors="replace", check=False)
-    return [line for line in (checked.stdout + checked.stderr).splitlines() if line.startswith("Error")]
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +81,9 @@ def test_every_object_of_process_is_valid(processed: tuple[Path, list[dict]]) ->
     assert set(written) == named
     assert len(written) == 12 + 15
     for path in written:
-        assert _errors(path) == []
+        assert errors_of_iod(path) == []
         if path.name.startswith("report"):
-            dumped = subprocess.run(["/usr/bin/dsrdump", path], capture_output=True, text=True, check=False)
-            assert dumped.returncode == 0, dumped.stderr
+            assert dsrdump(path) == []
             assert check_file(str(path)) == []
 
 
@@ -119,7 +111,7 @@ def test_processing_twice_gives_the_same_bytes(processed: tuple[Path, list[dict]
 def test_every_sample_is_a_valid_instance_of_an_invented_child() -> None:
     for sample in sample_paths():
         header = dcmread(sample, stop_before_pixels=True)
-        assert _errors(sample) == []
+        assert errors_of_iod(sample) == []
         assert str(header.PatientName).startswith("Sample^")
         assert header.PatientAge in {"001Y", "018M", "002Y", "003Y", "004Y", "005Y"}
 

@@ -1,8 +1,10 @@
 """The ledger takes instances in: each once, each in its study, and a late one opens it anew."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pacs_ai_storage.audit import AuditFilter, query
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.ledger import LeaseLost, Ledger
 from pacs_ai_storage.outbox import Outbox
@@ -246,3 +248,23 @@ def test_a_study_on_its_way_is_not_read_again(ledger: Ledger, database: Database
     assert not ledger.read_again(STUDY, LATE)
     assert not ledger.read_again("1.2.3", LATE)
     assert seen(database).study.revision == 1
+
+
+def test_what_was_repaired_is_in_the_log_with_the_results_and_the_latest_is_shown(
+    ledger: Ledger, database: Database
+) -> None:
+    ledger.record(arrived(1))
+    for at, repairs in ((STABLE, ("PatientSex emptied: not one of M, F, O",)), (LATE, ("StudyID added", "x left out"))):
+        claimed = claim(ledger, at)
+        result = read_as_positive(claimed, report(claimed.revision))
+        first = replace(result.outcomes[0], repairs=repairs)
+        ledger.keep_results(claimed, replace(result, outcomes=(first, *result.outcomes[1:])), (), at)
+        ledger.record(arrived(2, at=at))
+
+    with database.read() as connection:
+        events = query(connection, AuditFilter(action="repair"))
+    assert [(event.sop_instance_uid, event.outcome, event.at, event.detail) for event in events] == [
+        (f"{STUDY}.1.1", "revision 1", STABLE, "PatientSex emptied: not one of M, F, O"),
+        (f"{STUDY}.1.1", "revision 2", LATE, "StudyID added; x left out"),
+    ]
+    assert seen(database).repairs == (events[1],)

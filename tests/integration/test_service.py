@@ -15,6 +15,7 @@ from pacs_ai.results.verification import check_report
 from pacs_ai.service import Service
 from pacs_ai.settings import Settings
 from tests.fakes import TinyClassifier
+from tests.unit.dirty import make_dirty_film
 
 from .peers import Archive, data_set_of, push
 from .services import Gated, Running, radiograph, running
@@ -57,6 +58,23 @@ def test_what_comes_back_belongs_to_the_study_and_the_patient(
     assert {(item.StudyInstanceUID, item.PatientID, str(item.PatientName)) for item in results} == {
         (sent.StudyInstanceUID, sent.PatientID, str(sent.PatientName))
     }
+
+
+def test_what_was_repaired_of_a_header_is_in_the_audit_log_without_its_value(
+    settings_with: Callable[..., Settings], archive: Archive, tmp_path: Path
+) -> None:
+    path = tmp_path / "film.dcm"
+    path.write_bytes(make_dirty_film("birth date with dashes"))
+    study = dcmread(path).StudyInstanceUID
+
+    with running(settings_with(archive.node)) as started:
+        push(started.port, path)
+        view = started.wait_for(study, StudyState.DELIVERED)
+        trail = started.trail(study)
+
+    assert ("repair", "revision 1") in trail
+    assert [event.detail for event in view.repairs] == ["PatientBirthDate emptied: no valid DA"]
+    assert len(archive.received) == 2
 
 
 def test_without_a_node_results_are_kept_and_the_study_stays_ready(

@@ -1,7 +1,6 @@
 """DCMTK and dicom3tools, the peers that judge what is written and how it is shown."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +8,14 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from tests.builders import part10
-
-# DCMTK by its full path: pynetdicom installs commands of the same names.
-DCMTK = Path("/usr/bin")
-DCIODVFY = Path(sys.executable).with_name("dciodvfy")
+from tests.validators import DCMTK, errors_of_iod
 
 
 def validation_errors(result: Dataset, folder: Path) -> list[str]:
     """What dciodvfy calls an error in the object as its IOD."""
     path = folder / "validated.dcm"
     path.write_bytes(part10(result))
-    done = subprocess.run([DCIODVFY, "-new", path], capture_output=True, check=False)
-    said = (done.stdout + done.stderr).decode(errors="replace").splitlines()
-    assert said, "dciodvfy says at least the name of the IOD"
-    return [line for line in said if line.startswith("Error")] + ([f"exit code {done.returncode}"] * done.returncode)
+    return errors_of_iod(path)
 
 
 def dump_report(report: Dataset, folder: Path) -> subprocess.CompletedProcess[bytes]:

@@ -132,9 +132,9 @@ def test_a_film_without_spacing_gives_a_capture_without() -> None:
     [
         ({"LossyImageCompressionRatio": "9.5", "LossyImageCompressionMethod": "ISO_10918_1"}, [9.5], ["ISO_10918_1"]),
         (
-            {"LossyImageCompressionRatio": ["3", "2"], "LossyImageCompressionMethod": ["ISO_1", "ISO_2"]},
+            {"LossyImageCompressionRatio": ["3", "2"], "LossyImageCompressionMethod": ["ISO_15444_1", "ISO_14495_1"]},
             [3, 2],
-            ["ISO_1", "ISO_2"],
+            ["ISO_15444_1", "ISO_14495_1"],
         ),
         ({"LossyImageCompressionMethod": "ISO_10918_1"}, [], []),
         ({}, [], []),

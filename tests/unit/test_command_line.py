@@ -32,6 +32,7 @@ COMMAND = Path(sys.executable).with_name("pacs-ai")
 AT = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
 STUDY = "1.2.826.0.1.3680043.8.498.7"
 IMAGE, REPORT = f"{STUDY}.1", f"{STUDY}.2"
+REPAIR = "PatientSex emptied: not one of M, F, O"
 FILE = KeptFile(path="ab/ab.dcm", size=2, sha256="ab" * 32)
 TERMS = ClaimTerms(owner="test", stable_after=timedelta(0), lease=timedelta(minutes=1))
 QUERIES = [
@@ -98,7 +99,9 @@ def _read_one_study(ledger: Ledger) -> None:
     ledger.record(instance)
     claimed = ledger.claim_stable(AT, TERMS)
     assert claimed is not None
-    outcome = InstanceOutcome(sop_instance_uid=IMAGE, outcome="positive", probability=0.93, threshold=0.41)
+    outcome = InstanceOutcome(
+        sop_instance_uid=IMAGE, outcome="positive", probability=0.93, threshold=0.41, repairs=(REPAIR,)
+    )
     result = StudyResult(
         outcome="positive",
         probability=0.93,
@@ -224,7 +227,14 @@ def test_the_audit_log_is_searched_by_its_options(run: Run) -> None:
 def test_the_trail_of_a_study_is_shown_oldest_first(run: Run) -> None:
     ended = run("audit", "show", STUDY, "--json")
 
-    assert [event["action"] for event in lines(ended.stdout)] == ["receive", "claim", "build", "read", "finish"]
+    assert [event["action"] for event in lines(ended.stdout)] == [
+        "receive",
+        "claim",
+        "build",
+        "read",
+        "repair",
+        "finish",
+    ]
 
 
 def test_a_study_is_shown_with_all_that_is_known_of_it(run: Run, folder: Path) -> None:
@@ -236,6 +246,8 @@ def test_a_study_is_shown_with_all_that_is_known_of_it(run: Run, folder: Path) -
     assert [(item["kind"], item["sop_instance_uid"]) for item in study["objects"]] == [("report", REPORT)]
     assert [(item["node"], item["state"]) for item in study["deliveries"]] == [("pacs", "PENDING")]
     assert study["objects"][0]["path"] == "pacs-ai-data/instances/ab/ab.dcm"
+    assert study["repairs"] == [{"sop_instance_uid": IMAGE, "detail": REPAIR}]
+    assert f"repaired  {IMAGE}: {REPAIR}" in run("studies", "show", STUDY).stdout
     assert (folder / "pacs-ai-data").is_dir()
 
 

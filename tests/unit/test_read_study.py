@@ -10,11 +10,13 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
 from pacs_ai.findings import ModelInput, Outcome, PriorityLevel, Reading, Refusal, RefusalReason
 from pacs_ai.imaging.gate import GatePolicy
+from pacs_ai.opening import InstanceFile
 from pacs_ai.process import StudyReading, encode, outcome_of, read_study
 from pacs_ai.results.facts import Edition
 from tests.builders import make_rsna_instance, part10
 from tests.fakes import TinyClassifier
 
+from .dirty import make_dirty_film
 from .making import AUTHOR, CHILDREN, FIRST, WHEN, bright, content_items, dark, lay, make_reader, read_back
 from .peers import validation_errors
 
@@ -235,3 +237,26 @@ def test_a_refusal_becomes_an_outcome_without_a_probability(tmp_path: Path) -> N
 
     assert (outcome.outcome, outcome.reason) == ("not_analysed", "WRONG_MODALITY")
     assert (outcome.probability, outcome.threshold, outcome.model_sha256) == (None, None, None)
+
+
+def test_what_was_repaired_of_a_film_is_in_its_reading_and_its_outcome(tmp_path: Path) -> None:
+    path = tmp_path / "film.dcm"
+    path.write_bytes(make_dirty_film("sex in words"))
+    file = InstanceFile(path=path, sop_instance_uid="1.2.3", when=WHEN)
+
+    (item,) = read_study([file], make_reader(), FIRST).readings
+
+    assert outcome_of(item, AUTHOR).repairs == ("PatientSex emptied: not one of M, F, O",)
+
+
+def test_repairs_are_those_of_headers_that_results_take_over(tmp_path: Path) -> None:
+    dirty = {"StudyInstanceUID": STUDY, "StudyID": None}
+    read, refused, first, second = bright(**dirty), dark(Modality="MR", **dirty), dark(Modality="MR", **dirty), dark()
+
+    beside = _read(tmp_path / "beside", read, refused)
+    alone = _read(tmp_path / "alone", first, dark(Modality="MR", **dirty))
+    unsent = _read(tmp_path / "unsent", refused, reports_refusals=False)
+    clean = _read(tmp_path / "clean", second)
+
+    found = [[len(item.repairs) for item in reading.readings] for reading in (beside, alone, unsent, clean)]
+    assert found == [[1, 0], [1, 0], [0], [0]]

@@ -1,0 +1,106 @@
+"""In which character set the bytes of a source are, so that results carry the same bytes and show the right names."""
+
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pydicom.charset import convert_encodings, decode_bytes, encode_string, python_encoding
+from pydicom.dataset import Dataset
+from pydicom.valuerep import TEXT_VR_DELIMS
+
+from pacs_ai.header import quietly, texts
+
+UTF_8, LATIN_1 = ["ISO_IR 192"], ["ISO_IR 100"]
+_ESCAPE = b"\x1b"
+# Terms that hold the default repertoire alone (PS3.3 C.12.1.1.2).
+_ASCII_ALONE: tuple[list[str], ...] = ([], [""], ["ISO_IR 6"], ["ISO 2022 IR 6"])
+# A set of several bytes whose escape sequence stands in the text names itself (PS3.3 table C.12-4).
+_ESCAPES = {b"\x1b$B": "ISO 2022 IR 87", b"\x1b$(D": "ISO 2022 IR 159", b"\x1b$)C": "ISO 2022 IR 149"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharacterSet:
+    """The terms to declare, none for ASCII alone; `why` tells why they are not those of the source."""
+
+    terms: tuple[str, ...]
+    why: str | None = None
+
+    @property
+    def encodings(self) -> list[str]:
+        """What pydicom calls the terms."""
+        return [python_encoding[term] for term in self.terms] or ["iso8859"]
+
+    def decode(self, content: bytes) -> str | None:
+        """The text of the bytes; None where they are not of the set."""
+        if list(self.terms) in _ASCII_ALONE:
+            return content.decode() if content.isascii() and _ESCAPE not in content else None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                return decode_bytes(content, self.encodings, TEXT_VR_DELIMS)
+        except (UserWarning, ValueError, LookupError):
+            return None
+
+    def encode(self, content: str) -> bytes | None:
+        """The bytes of the text; None where the set does not hold it."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                return encode_string(content, self.encodings)
+        except (UserWarning, ValueError, LookupError):
+            return None
+
+
+def encodings_read(source: Dataset) -> list[str]:
+    """The encodings in which pydicom has read the texts of the source."""
+    with quietly():
+        return list(convert_encodings(texts(source, "SpecificCharacterSet") or [""]))
+
+
+def character_set(source: Dataset, identity: Iterable[bytes], others: Iterable[bytes]) -> CharacterSet:
+    """The set that the source declares where it holds the texts; else the likeliest, which changes no byte.
+
+    The identity keys decide, and the other texts where those are ASCII: a comment of garbage spoils no name.
+    Text that is UTF-8 is hardly ever anything else; what is left is read as Latin-1, which has a character for each
+    byte. A declared set that exists is believed all the same, unless it is ASCII or UTF-8, whose violation is plain.
+    """
+    said = texts(source, "SpecificCharacterSet")
+    declared = said if any(said) else []
+    content = [item for item in identity if not item.isascii() or _ESCAPE in item] or list(others)
+    is_known = all(term in python_encoding for term in declared)
+    if is_known and _holds(declared, content):
+        return CharacterSet(terms=tuple(declared))
+    if not declared:
+        why = "none is declared"
+    else:
+        why = "the texts are not of the declared one" if is_known else "the declared one is no defined term"
+    for terms in (*_corrected(declared, is_known=is_known), UTF_8, *_escaped(content)):
+        if _holds(terms, content):
+            return CharacterSet(terms=tuple(terms), why=f"{why}; they fit {_named(terms)}")
+    if is_known and declared not in (*_ASCII_ALONE, UTF_8):
+        return CharacterSet(terms=tuple(declared))
+    return CharacterSet(terms=tuple(LATIN_1), why=f"{why}; read as {_named(LATIN_1)}")
+
+
+def _holds(terms: Sequence[str], content: Iterable[bytes]) -> bool:
+    chosen = CharacterSet(terms=tuple(terms))
+    return all(chosen.decode(item) is not None for item in content)
+
+
+def _corrected(declared: Sequence[str], *, is_known: bool) -> list[list[str]]:
+    """A misspelt term with the number of one that exists: "iso-ir 100"."""
+    if is_known:
+        return []
+    numbers = [re.fullmatch(r"ISO[ _-]?(?:2022[ _-]?)?IR[ _-]?(\d+)", term.upper()) for term in declared]
+    terms = [f"ISO_IR {number[1]}" for number in numbers if number]
+    return [terms] if len(terms) == len(declared) == 1 and terms[0] in python_encoding else []
+
+
+def _escaped(content: Sequence[bytes]) -> list[list[str]]:
+    used = [term for escape, term in _ESCAPES.items() if any(escape in item for item in content)]
+    return [["", *used]] if used else []
+
+
+def _named(terms: Sequence[str]) -> str:
+    return "\\".join(terms)

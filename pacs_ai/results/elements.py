@@ -1,0 +1,173 @@
+"""One element of a source: the bytes it stood in, and its value where that is valid."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
+
+from pydicom import config
+from pydicom.charset import encode_string
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+from pydicom.uid import UID
+from pydicom.valuerep import PersonName, validate_value
+
+from pacs_ai.header import PARSE_ERRORS, quietly
+
+from .character_set import CharacterSet
+
+Element = DataElement | RawDataElement
+TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_NUMBERS = frozenset({"AT", "FD", "FL", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "UL", "US", "UV"})
+_CHECKED = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "DS", "IS"})
+# Values that are narrower than their VR (PS3.3 C.7.1.1, C.12.1).
+_NARROWER = {
+    "PatientSex": ("[MFO]", "not one of M, F, O"),
+    "TimezoneOffsetFromUTC": (r"[+-]\d{4}", "not an offset like +0100"),
+}
+_SPECIFIC_CHARACTER_SET = 0x00080005
+
+
+class Invalid(Exception):
+    """An attribute cannot be carried; the message is why, without its value."""
+
+
+def element_of(dataset: Dataset, tag: BaseTag | str, read_as: Sequence[str]) -> Element | None:
+    """The element as it stood in the file, also where its text has been read before; None where there is none.
+
+    `read_as` are the encodings in which pydicom reads the dataset.
+    """
+    with quietly():
+        try:
+            found = dataset.get_item(tag)
+        except PARSE_ERRORS:
+            return None
+    if found is None or isinstance(found, RawDataElement) or found.VR not in TEXT:
+        return found
+    content = b"\\".join(_bytes_of(item, read_as) for item in _many(found.value))
+    return RawDataElement(found.tag, found.VR, len(content), content, 0, is_implicit_VR=False, is_little_endian=True)
+
+
+def _bytes_of(item: object, read_as: Sequence[str]) -> bytes:
+    if isinstance(item, bytes):
+        return item
+    with quietly():
+        return item.encode() if isinstance(item, PersonName) else encode_string(str(item), read_as)
+
+
+def _many(value: object) -> list[object]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, MultiValue | list) else [value]
+
+
+def stated_vr(found: Element) -> str:
+    """The VR under which the element stands; that of the dictionary where it stands under none or UN."""
+    return dictionary_VR(found.tag) if found.VR in (None, "UN") else str(found.VR)
+
+
+def content_of(dataset: Dataset, found: Element) -> bytes:
+    """The bytes of an element that holds text, or ought to; numbers as text. Raises Invalid for a sequence."""
+    vr = stated_vr(found)
+    if vr == "SQ":
+        message = "a sequence"
+        raise Invalid(message)
+    if isinstance(found, RawDataElement) and vr not in _NUMBERS:
+        return found.value or b""
+    converted = _converted(dataset, found, ["iso8859"]) if isinstance(found, RawDataElement) else found
+    return "\\".join(str(item) for item in _many(converted.value)).encode("latin-1", "replace")
+
+
+def verbatim(content: bytes, vr: str, chosen: CharacterSet) -> object:
+    """A value that is written as these bytes. One space at the end is padding; more are kept (PS3.5 6.2)."""
+    bare = content.rstrip(b"\0")
+    bare = bare[:-1] if bare.endswith(b" ") and not bare.endswith(b"  ") else bare
+    with quietly():
+        if vr == "UI":
+            return UID(bare.decode("latin-1").strip())
+        if vr == "PN":
+            return PersonName(bare, chosen.encodings)
+    decoded = chosen.decode(bare)
+    return decoded if decoded is not None and chosen.encode(decoded) == bare else bare
+
+
+def valid(dataset: Dataset, found: Element, chosen: CharacterSet) -> DataElement:
+    """The element with its value, in the character set; raises Invalid where it is not valid as its VR."""
+    expected, stated = dictionary_VR(found.tag).split(" or "), stated_vr(found)
+    if stated not in expected:
+        message = f"VR {stated}, not {' or '.join(expected)}"
+        raise Invalid(message)
+    if not isinstance(found, RawDataElement):
+        converted = deepcopy(found)
+    elif stated in TEXT and chosen.decode(found.value or b"") is None:
+        message = "bytes that are not of the character set"
+        raise Invalid(message)
+    else:
+        converted = _converted(dataset, found, chosen.encodings)
+    _check(converted)
+    return converted
+
+
+def _converted(dataset: Dataset, found: RawDataElement, encodings: list[str]) -> DataElement:
+    try:
+        with quietly():
+            return convert_raw_data_element(found, encoding=encodings, ds=dataset)
+    except PARSE_ERRORS as error:
+        message = f"cannot be read as {stated_vr(found)}"
+        raise Invalid(message) from error
+
+
+def _check(element: DataElement) -> None:
+    if element.value in (None, "") or element.VR not in _CHECKED:
+        return
+    pattern, why = _NARROWER.get(element.keyword, ("", ""))
+    if pattern and not re.fullmatch(pattern, str(element.value).strip()):
+        raise Invalid(why)
+    try:
+        for item in _many(element.value):
+            validate_value(element.VR, item if isinstance(item, PersonName) else str(item), config.RAISE)
+    except ValueError as error:
+        message = f"no valid {element.VR}"
+        raise Invalid(message) from error
+
+
+def valid_items(found: Iterable[Dataset], chosen: CharacterSet, read_as: Sequence[str]) -> list[Dataset]:
+    """Copies of items with their standard attributes; raises Invalid where one of these is not valid."""
+    return [_valid_item(item, chosen, read_as) for item in found]
+
+
+def _valid_item(item: Dataset, chosen: CharacterSet, read_as: Sequence[str]) -> Dataset:
+    copied = Dataset()
+    for tag in _standard_tags(item):
+        try:
+            if dictionary_VR(tag) == "SQ":
+                copied[tag] = DataElement(tag, "SQ", valid_items(item[tag].value or [], chosen, read_as))
+            elif (found := element_of(item, tag, read_as)) is not None:
+                copied[tag] = valid(item, found, chosen)
+        except PARSE_ERRORS as error:
+            message = "an item cannot be read"
+            raise Invalid(message) from error
+    return copied
+
+
+def texts_in(dataset: Dataset, read_as: Sequence[str]) -> Iterator[bytes]:
+    """The bytes of every text in an item and in the items below it, as far as they can be read."""
+    for tag in _standard_tags(dataset):
+        try:
+            if dictionary_VR(tag) == "SQ":
+                for item in dataset[tag].value or []:
+                    yield from texts_in(item, read_as)
+            elif dictionary_VR(tag) in TEXT and (found := element_of(dataset, tag, read_as)) is not None:
+                yield content_of(dataset, found)
+        except (Invalid, *PARSE_ERRORS):
+            continue
+
+
+def _standard_tags(item: Dataset) -> list[BaseTag]:
+    return [
+        tag
+        for tag in sorted(item.keys())
+        if not tag.is_private and tag != _SPECIFIC_CHARACTER_SET and dictionary_has_tag(tag)
+    ]

@@ -1,0 +1,37 @@
+"""Every report and capture of ours that a test session makes: in memory, in stores, in the folders of peers."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+# What only our results say, in the bytes before their pixels.
+_MARKS = (b"AI pneumonia report (not for diagnosis)", b"AI Grad-CAM (not for diagnosis)")
+_HEAD = 1 << 17
+_PIXELS = b"\xe0\x7f\x10\x00O"
+_UID = re.compile(rb"\d+(?:\.\d+){3,}\0?")
+
+# Bytes of one object for each form: the same but for its UIDs and pixels is the same form.
+_kept: dict[str, bytes] = {}
+
+
+def keep(content: bytes) -> None:
+    """The object is kept once for its form when it is one of ours."""
+    head = content[:_HEAD].split(_PIXELS)[0]
+    if content[128:132] == b"DICM" and any(mark in head for mark in _MARKS):
+        _kept.setdefault(hashlib.sha256(_UID.sub(b"", head)).hexdigest(), content)
+
+
+def keep_files(folder: Path) -> None:
+    """Every object of ours below the folder is kept, whatever its file is called; unfinished files end in .part."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink() and path.suffix != ".part":
+            with path.open("rb") as file:
+                head = file.read(_HEAD)
+            if any(mark in head for mark in _MARKS):
+                keep(path.read_bytes())
+
+
+def kept() -> Iterator[bytes]:
+    """What was kept, in the order in which it came."""
+    yield from _kept.values()
