@@ -14,6 +14,7 @@ serve: $(INSTALLED)
 
 test: $(INSTALLED)
 	scripts/peers
+	scripts/viewer
 	$(BIN)/pytest
 
 check: $(INSTALLED)
@@ -36,4 +37,4 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .viewer .mypy_cache .ruff_cache .pytest_cache

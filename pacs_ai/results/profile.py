@@ -15,7 +15,7 @@ PRESENT, ABSENT, UNDETERMINED = ("52101004", "SCT"), ("272519000", "SCT"), ("373
 PNEUMONIA: Code = ("233604007", "SCT")
 PERCENT: Code = ("%", "UCUM")
 FINDING, CERTAINTY, EXPLANATION = "121071", "111012", "130401"
-FINDING_SITE, COMMENT, TRACKING = "363698007", "121106", "112040"
+FINDING_SITE, SOURCE, COMMENT, TRACKING = "363698007", "260753009", "121106", "112040"
 MEASUREMENTS, MEASUREMENT_GROUP = "126010", "125007"
 _ANY = 1_000_000
 
@@ -48,7 +48,7 @@ def _acquisition(code: str, kind: Literal["CODE", "NUM", "TEXT"], unit: Code | N
 
 
 _PIXELS, _MILLIMETRE = ("{pixels}", "UCUM"), ("mm", "UCUM")
-_SOURCE: Code = ("260753009", "SCT")
+_SOURCE: Code = (SOURCE, "SCT")
 
 LIBRARY_ENTRY = Row(
     name=_SOURCE,
@@ -65,12 +65,8 @@ LIBRARY_ENTRY = Row(
         _acquisition("111066", "NUM", _MILLIMETRE),
     ),
 )
-REGION = Row(
-    name=_SOURCE,
-    relation="INFERRED FROM",
-    type="SCOORD",
-    rows=(Row(name=_SOURCE, relation="SELECTED FROM", type="IMAGE"),),
-)
+_SELECTED = Row(name=_SOURCE, relation="SELECTED FROM", type="IMAGE")
+REGION = Row(name=_SOURCE, relation="INFERRED FROM", type="SCOORD", rows=(_SELECTED,))
 GROUP = Row(
     name=("125007", "DCM"),
     relation="CONTAINS",
@@ -90,6 +86,7 @@ GROUP = Row(
         _coded(PNEUMONIA, "CONTAINS", PRESENT, ABSENT, UNDETERMINED),
         _coded(("NA", DESIGNATOR), "CONTAINS", *((code, DESIGNATOR) for code, _ in CODES.values()), least=0),
         Row(name=("121112", "DCM"), relation="CONTAINS", type="IMAGE"),
+        Row(name=_SOURCE, relation="CONTAINS", type="SCOORD", least=0, rows=(_SELECTED,)),
         Row(name=("130401", "DCM"), relation="CONTAINS", type="IMAGE", least=0),
         _text("121106", "CONTAINS", least=0),
     ),

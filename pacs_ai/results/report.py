@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from highdicom import sr
 from highdicom.sr import CodedConcept
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import Comprehensive3DSRStorage
@@ -77,7 +78,7 @@ def build_report(
     )
     report = new_instance(Comprehensive3DSRStorage, derive_uid("report", *key))
     take_over(patient_and_study(first), report)
-    _series(report, study, author)
+    _series(report, study, author, is_read=bool(images))
     _document(report, edition)
     evidence = [part for image, capture in images for part in (image.header, capture)]
     report.CurrentRequestedProcedureEvidenceSequence = [
@@ -94,12 +95,13 @@ def build_report(
     return report
 
 
-def _series(report: Dataset, study: str, author: Author) -> None:
-    """SR Document Series module (PS3.3 C.17.1)."""
+def _series(report: Dataset, study: str, author: Author, *, is_read: bool) -> None:
+    """SR Document Series module (PS3.3 C.17.1): where nothing was read, the list of series already says so."""
+    kind, said = ("report-series", "AI pneumonia report") if is_read else ("refusal-series", "AI: not analysed")
     report.Modality = "SR"
-    report.SeriesInstanceUID = derive_uid("report-series", study, *author.key)
+    report.SeriesInstanceUID = derive_uid(kind, study, *author.key)
     report.SeriesNumber = SERIES_NUMBER
-    report.SeriesDescription = "AI pneumonia report (not for diagnosis)"
+    report.SeriesDescription = f"{said} (not for diagnosis)"
     report.ReferencedPerformedProcedureStepSequence = []
 
 
@@ -230,6 +232,7 @@ def _refused_group(
         ],
         source_images=[sr.SourceImageForMeasurementGroup(text(source, "SOPClassUID"), text(source, "SOPInstanceUID"))],
     )
+    group[0].ContentSequence.append(_region(source))
     group[0].ContentSequence.append(
         sr.TextContentItem(COMMENT, image.refusal.detail, sr.RelationshipTypeValues.CONTAINS)
     )
@@ -252,8 +255,6 @@ def _algorithm(author: Author) -> sr.AlgorithmIdentification:
 
 def _certainty(probability: float, source: Dataset) -> sr.Measurement:
     """0 to 100 %, inferred from a region that is the whole image: viewers show a black square for a bare image."""
-    columns, rows = float(number(source, "Columns") or 1), float(number(source, "Rows") or 1)
-    corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows], [0, 0]], float)
     return sr.Measurement(
         name=CERTAINTY,
         value=round(probability * 100, 2),
@@ -261,11 +262,34 @@ def _certainty(probability: float, source: Dataset) -> sr.Measurement:
         referenced_coordinates=[
             sr.CoordinatesForMeasurement(
                 graphic_type="POLYLINE",
-                graphic_data=corners,
+                graphic_data=_border(source),
                 source_image=sr.SourceImageForRegion(text(source, "SOPClassUID"), text(source, "SOPInstanceUID")),
             )
         ],
     )
+
+
+def _region(source: Dataset) -> sr.ScoordContentItem:
+    """The whole image as a region: OHIF stops at a group without one, and shows nothing of the other groups either.
+
+    TID 1501 is extensible; Image Region (111030, DCM) would make it the group of a contour (TID 1410), which it is not.
+    """
+    region = sr.ScoordContentItem(
+        SOURCE, "POLYLINE", _border(source), relationship_type=sr.RelationshipTypeValues.CONTAINS
+    )
+    image = sr.SourceImageForRegion(text(source, "SOPClassUID"), text(source, "SOPInstanceUID"))
+    region.ContentSequence = sr.ContentSequence([image])
+    return region
+
+
+def _border(source: Dataset) -> NDArray[np.float64]:
+    """The closed border of the image, (6, 2), columns and rows from its upper left corner.
+
+    It begins with a short edge at the lower left, beside which OHIF writes the value: beside another edge the words
+    would stand to the right of the film, where there may be no room.
+    """
+    columns, rows = float(number(source, "Columns") or 1), float(number(source, "Rows") or 1)
+    return np.array([[0, rows], [0, 0.75 * rows], [0, 0], [columns, 0], [columns, rows], [0, rows]], float)
 
 
 def _image_library(headers: Sequence[Dataset]) -> sr.ContainerContentItem:

@@ -26,6 +26,7 @@ from .profile import (
     PNEUMONIA,
     PRESENT,
     ROOT,
+    SOURCE,
     TRACKING,
     UNDETERMINED,
     Code,
@@ -169,7 +170,7 @@ def _image_value(item: Dataset, _row: Row, where: str) -> Iterator[str]:
 
 def _region_value(item: Dataset, _row: Row, where: str) -> Iterator[str]:
     points = texts(item, "GraphicData")
-    if text(item, "GraphicType") != "POLYLINE" or len(points) != 10 or points[:2] != points[-2:]:
+    if text(item, "GraphicType") != "POLYLINE" or len(points) != 12 or points[:2] != points[-2:]:
         yield f"{where}: no closed line around the image"
 
 
@@ -198,9 +199,13 @@ def _sense(group: Dataset, where: str) -> Iterator[str]:
     ):
         if (code in held) != is_read:
             yield f"{where}: {what} {'is missing' if is_read else 'of an image that was not analysed'}"
-    for code, what in ((REASON[0], "reason"), (COMMENT, "comment")):
+    for code, what in (
+        (REASON[0], "reason why it was not analysed"),
+        (COMMENT, "comment why it was not analysed"),
+        (SOURCE, "region that was not analysed"),
+    ):
         if (code in held) == is_read:
-            yield f"{where}: {'a' if is_read else 'no'} {what} why it was not analysed"
+            yield f"{where}: {'a' if is_read else 'no'} {what}"
 
 
 def _tracking(report: Dataset) -> Iterator[str]:

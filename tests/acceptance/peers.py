@@ -15,7 +15,12 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from pydicom.dataset import Dataset
+
+from tests.builders import part10
+
 ORTHANC = "/usr/sbin/Orthanc"
+DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 REPORT = "1.2.840.10008.5.1.4.1.1.88.34"
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -38,6 +43,7 @@ class Orthanc:
     """The open-source PACS from Debian."""
 
     folder: Path
+    plugins: tuple[str, ...] = ()
     dicom_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -52,7 +58,7 @@ class Orthanc:
             "DicomAlwaysAllowStore": True,
             "DicomAlwaysAllowFind": True,
             "OverwriteInstances": False,
-            "Plugins": [],
+            "Plugins": self.plugins,
         }
         path = self.folder / "orthanc.json"
         path.write_text(json.dumps(configuration))
@@ -79,6 +85,12 @@ class Orthanc:
     def get_bytes(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=60) as answer:
             return bytes(answer.read())
+
+    def put(self, instance: Dataset) -> None:
+        """The archive has this instance, over HTTP in the transfer syntax that it has."""
+        address = f"http://127.0.0.1:{self.http_port}/instances"
+        with urllib.request.urlopen(address, data=part10(instance), timeout=60) as answer:
+            assert json.load(answer)["Status"] == "Success"
 
     def count(self) -> int:
         return int(self.get("/statistics")["CountInstances"])

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
@@ -84,6 +85,32 @@ def test_read_and_refused_images_of_a_study_are_in_one_report(tmp_path: Path) ->
     assert [item.ConceptCodeSequence[0].CodeValue for item in content_items(report, "NA")] == ["NA11", "NA10"]
     assert len(content_items(report, "111012")) == 1
     assert len({item.UID for item in content_items(report, "112040")}) == 3
+
+
+def test_a_refused_image_has_a_region_that_is_the_whole_of_it() -> None:
+    header = _header()
+
+    (group,) = content_items(_report(_refused(header)), "125007")
+
+    (region,) = [item for item in group.ContentSequence if item.ValueType == "SCOORD"]
+    corners = np.reshape(region.GraphicData, (-1, 2))
+    assert corners.min(axis=0).tolist() == [0, 0]
+    assert corners.max(axis=0).tolist() == [header.Columns, header.Rows]
+    (image,) = region.ContentSequence
+    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == header.SOPInstanceUID
+
+
+def test_a_report_without_a_reading_says_so_in_a_series_of_its_own() -> None:
+    read, lateral = _header(), _header()
+    image = make_read_image(read, 0.9)
+    images = [(image, build_capture(image, AUTHOR, "positive", WHEN))]
+
+    with_reading = build_report(images, AUTHOR, 2, WHEN, refused=[_refused(lateral)])
+    without, later = _report(_refused(lateral)), _report(_refused(lateral), revision=3)
+
+    assert without.SeriesDescription == "AI: not analysed (not for diagnosis)"
+    assert with_reading.SeriesDescription == "AI pneumonia report (not for diagnosis)"
+    assert without.SeriesInstanceUID == later.SeriesInstanceUID != with_reading.SeriesInstanceUID
 
 
 def test_another_reason_or_revision_is_another_report_and_the_same_again_the_same() -> None:

@@ -129,6 +129,16 @@ def test_the_certainty_is_inferred_from_the_whole_film(header: Dataset) -> None:
     assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == header.SOPInstanceUID
 
 
+def test_the_border_begins_where_its_words_are_on_the_film(header: Dataset) -> None:
+    (region,) = _one(_report(header), "111012").ContentSequence
+
+    first, second = np.reshape(region.GraphicData, (-1, 2))[:2]
+
+    assert first.tolist() == [0, header.Rows]
+    assert second[0] == 0
+    assert header.Rows / 2 < second[1] < header.Rows
+
+
 def test_the_algorithm_says_all_that_changes_its_answer(header: Dataset) -> None:
     report = _report(header)
 

@@ -1,4 +1,4 @@
-"""The checker of our profile: quiet on what we write, and a match for each of thirty defects."""
+"""The checker of our profile: quiet on what we write, and a match for each of forty defects."""
 
 from collections.abc import Callable
 
@@ -103,6 +103,20 @@ def _probability_of_a_refused_image(report: Dataset) -> None:
     groups[1].ContentSequence.append(_first(groups[0], "111012"))
 
 
+def _no_region_of_a_refused_image(report: Dataset) -> None:
+    _without(content_items(report, "125007")[1], "260753009")
+
+
+def _region_of_a_read_image(report: Dataset) -> None:
+    read, refused = content_items(report, "125007")
+    read.ContentSequence.append(_first(refused, "260753009"))
+
+
+def _open_region(report: Dataset) -> None:
+    region = _first(_first(report, "111012"), "260753009")
+    region.GraphicData = [*region.GraphicData[:-1], 0.0]
+
+
 def _not_empty(report: Dataset, keyword: str) -> None:
     delattr(report, keyword)
 
@@ -161,6 +175,9 @@ DEFECTS: dict[str, tuple[Callable[[Dataset], None], str]] = {
         "Certainty of Finding of an image that was not analysed",
     ),
     "no reason why it was not analysed": (lambda report: _without(report, "NA"), "no reason why"),
+    "a refused image without its region": (_no_region_of_a_refused_image, "no region that was not analysed"),
+    "a region of its own beside a number": (_region_of_a_read_image, "a region that was not analysed"),
+    "a region that is not closed": (_open_region, "no closed line around the image"),
     "a reason that is none of ours": (_coded("NA", "ConceptCodeSequence", "CodeValue", "NA99"), "none of those"),
     "a report that claims to be verified": (_document("VerificationFlag", "VERIFIED"), "VerificationFlag"),
     "no contributing equipment": (
