@@ -9,11 +9,17 @@ from pathlib import Path
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import DeliveredForm, Delivery
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
 from .dimse.sender import Form, Parcel, SendOutcome
 from .results.capture import uncompressed
 from .results.ladder import RUNGS, lower_uid, lowered_file
+
+# In which SOP class and transfer syntax each kind of object can go out, the best first.
+FORMS: dict[str, tuple[tuple[UID, UID], ...]] = {
+    "report": tuple((rung, ExplicitVRLittleEndian) for rung in RUNGS),
+    "capture": tuple((SecondaryCaptureImageStorage, syntax) for syntax in (JPEGBaseline8Bit, ExplicitVRLittleEndian)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,17 @@ class SendOutcome:
     form: Form | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interview:
+    """What a node takes of what was proposed: pairs of SOP class and transfer syntax, and how it answered C-ECHO.
+
+    `echo` is None where Verification was not accepted or not answered.
+    """
+
+    accepted: frozenset[tuple[str, str]]
+    echo: str | None
+
+
 class Sender:
     """Our side as SCU."""
 
@@ -80,6 +91,17 @@ class Sender:
                 message = f"{_address(node)} did not answer the C-ECHO"
                 raise PeerUnreachable(message)
             return f"0x{status.Status:04X}"
+
+    def interview(self, node: Node, proposals: Sequence[tuple[str, str]]) -> Interview:
+        """What the node takes of pairs of SOP class and transfer syntax; nothing is stored. Raises PeerUnreachable."""
+        contexts = [build_context(UID(sop_class), UID(syntax)) for sop_class, syntax in proposals]
+        with self._association(node, [build_context(VERIFICATION), *contexts]) as association:
+            accepted = frozenset(
+                (str(context.abstract_syntax), str(context.transfer_syntax[0]))
+                for context in association.accepted_contexts
+            )
+            status = association.send_c_echo() if any(found == VERIFICATION for found, _ in accepted) else Dataset()
+            return Interview(accepted=accepted, echo=f"0x{status.Status:04X}" if "Status" in status else None)
 
     @contextmanager
     def _association(self, node: Node, contexts: list[PresentationContext]) -> Iterator[Association]:

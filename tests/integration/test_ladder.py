@@ -1,8 +1,6 @@
 """Each node gets the report and the capture in the best form that it takes; which one is remembered and told."""
 
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.negotiations import negotiated
 from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import AuditEvent, Delivery, DeliveryState, ResultObject, StudyState
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
@@ -23,7 +20,6 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     EnhancedSRStorage,
     ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     SecondaryCaptureImageStorage,
 )
@@ -37,11 +33,10 @@ from pacs_ai.settings import Node
 from tests.builders import part10
 from tests.fakes import Clock
 from tests.unit.making import make_film, make_header, make_results
-from tests.unit.peers import DCMTK, dump_report, validation_errors
+from tests.unit.peers import dump_report, validation_errors
 
-from .peers import HOST, Archive, listening, nobody
+from .peers import Archive, listening, storescp
 from .studies import arrived, claim, read_as_positive, seen
-from .waiting import wait_until
 
 RETRY = RetryPolicy(first=timedelta(seconds=5), longest=timedelta(seconds=30), give_up_after=timedelta(hours=1))
 LOSSY = {"LossyImageCompression": "01", "LossyImageCompressionRatio": "9.5", "LossyImageCompressionMethod": "ISO_1"}
@@ -204,40 +199,6 @@ def test_a_node_that_refuses_3d_reports_in_its_answer_gets_the_next_class(
         deliver(archive.node)
 
     assert remembered(database)["report"] == (ComprehensiveSRStorage, ExplicitVRLittleEndian)
-
-
-@contextmanager
-def storescp(folder: Path, *contexts: tuple[UID, UID]) -> Iterator[tuple[Node, Callable[[], list[Dataset]]]]:
-    """DCMTK's storescp, which accepts these pairs of SOP class and transfer syntax and nothing else."""
-    configuration, received, port = folder / "profile.cfg", folder / "received", nobody()
-    received.mkdir()
-    configuration.write_text(_profile(contexts), encoding="ascii")
-    command = ["-aet", "ARCHIVE", "-od", str(received), "-xf", str(configuration), "Results", str(port)]
-    process = subprocess.Popen([DCMTK / "storescp", *command])
-    node = Node(name="archive", ae_title="ARCHIVE", host=HOST, port=port)
-    try:
-        wait_until(lambda: _echoes(node))
-        yield node, lambda: [dcmread(path) for path in sorted(received.iterdir())]
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _echoes(node: Node) -> bool:
-    words = [DCMTK / "echoscu", "-aec", node.ae_title, node.host, str(node.port)]
-    return subprocess.run(words, capture_output=True, check=False).returncode == 0
-
-
-def _profile(contexts: Sequence[tuple[UID, UID]]) -> str:
-    pairs = [*contexts, ("1.2.840.10008.1.1", ImplicitVRLittleEndian)]
-    syntaxes = "".join(f"[S{number}]\nTransferSyntax1 = {syntax}\n" for number, (_, syntax) in enumerate(pairs, 1))
-    classes = "".join(
-        f"PresentationContext{number} = {sop_class}\\S{number}\n" for number, (sop_class, _) in enumerate(pairs, 1)
-    )
-    return (
-        f"[[TransferSyntaxes]]\n{syntaxes}[[PresentationContexts]]\n[All]\n{classes}"
-        "[[Profiles]]\n[Results]\nPresentationContexts = All\n"
-    )
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
