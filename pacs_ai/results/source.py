@@ -50,6 +50,7 @@ _SEQUENCES = (
     "ReasonForPerformedProcedureCodeSequence",
     "ReferencedStudySequence",
 )
+TAKEN_OVER = (*IDENTITY, *_SIMPLE, *_SEQUENCES)
 _TYPE_2 = (
     "PatientName",
     "PatientID",

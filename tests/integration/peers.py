@@ -24,6 +24,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import split_dataset
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
 from pacs_ai.settings import Node
@@ -91,13 +92,18 @@ def listening(archive: Archive, *, contexts: Sequence[PresentationContext] | Non
 
 @contextmanager
 def associated(
-    port: int, contexts: Sequence[PresentationContext], *, calling: str = "MODALITY", called: str = "PACS_AI"
+    port: int,
+    contexts: Sequence[PresentationContext],
+    *,
+    calling: str = "MODALITY",
+    called: str = "PACS_AI",
+    negotiation: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
     """A modality's association; it is released afterwards. Whether it was established is for the test to say."""
     _config.STORE_SEND_CHUNKED_DATASET = True  # the bytes of a file go out as they are, however damaged
     ae = AE(ae_title=calling)
     ae.acse_timeout = ae.dimse_timeout = 30
-    association = ae.associate(HOST, port, contexts=list(contexts), ae_title=called)
+    association = ae.associate(HOST, port, contexts=list(contexts), ae_title=called, ext_neg=list(negotiation))
     try:
         yield association
     finally:
