@@ -1,8 +1,14 @@
 """Each node gets the report and the capture in the best form that it takes; which one is remembered and told."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from pacs_ai_storage.audit import AuditFilter, query
@@ -11,7 +17,7 @@ from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.negotiations import negotiated
 from pacs_ai_storage.outbox import Outbox
-from pacs_ai_storage.records import AuditEvent, Delivery, DeliveryState, ResultObject, StudyState
+from pacs_ai_storage.records import AuditEvent, DeliveredForm, Delivery, DeliveryState, ResultObject, StudyState
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
@@ -199,6 +205,53 @@ def test_a_node_that_refuses_3d_reports_in_its_answer_gets_the_next_class(
         deliver(archive.node)
 
     assert remembered(database)["report"] == (ComprehensiveSRStorage, ExplicitVRLittleEndian)
+
+
+def test_deliveries_at_the_same_moment_tell_of_a_node_once(
+    queue: Callable[..., list[ResultObject]], database: Database, clock: Clock
+) -> None:
+    for number in range(1, 5):
+        queue(number)
+    outbox, together = Outbox(database), Barrier(4)
+    reports = [delivery for delivery in outbox.due("archive", clock()) if delivery.object.kind == "report"]
+    form = DeliveredForm(
+        name="Enhanced SR Storage", sop_class_uid="1.2", sop_instance_uid="1.3", transfer_syntax_uid="1.4"
+    )
+
+    def accept(delivery: Delivery) -> None:
+        together.wait()
+        outbox.accept(delivery, clock(), "0x0000", form=form)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(accept, reports))
+
+    assert [(event.outcome, event.detail) for event in events(database, "negotiate")] == [
+        ("decided", "report: Enhanced SR Storage")
+    ]
+
+
+def test_the_uid_under_which_the_node_has_the_report_is_shown_with_the_study(
+    queue: Callable[..., list[ResultObject]], deliver: Deliver, database_url: str, tmp_path: Path
+) -> None:
+    _, report = queue()
+    uid = str(lower_uid(report.sop_instance_uid, BasicTextSRStorage))
+    with listening(Archive(), contexts=taking(BasicTextSRStorage)) as archive:
+        deliver(archive.node)
+
+    def shown(*words: str) -> str:
+        line = [Path(sys.executable).with_name("pacs-ai"), *words]
+        environment = os.environ | {"PACS_AI_AUDIT__URL": database_url}
+        return subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    (study,) = map(json.loads, shown("studies", "show", "1.2.3.1", "--json").splitlines())
+    delivered = {item["kind"]: item["delivered_as"] for item in study["deliveries"]}
+    assert delivered["report"] == {
+        "name": "Basic Text SR Storage, Explicit VR Little Endian",
+        "sop_class_uid": BasicTextSRStorage,
+        "sop_instance_uid": uid,
+        "transfer_syntax_uid": ExplicitVRLittleEndian,
+    }
+    assert f"as Basic Text SR, SOP Instance UID {uid}" in shown("audit", "query", "--text", uid)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
