@@ -10,7 +10,7 @@ from pacs_ai.settings import DicomSettings, Node
 
 from .check import Check, failed, ok, warning
 
-_LIMITS = TimeLimits(connect=2, associate=5, answer=5)
+_LIMITS = TimeLimits(connect=2, associate=2, answer=5)  # on this machine
 _ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 _ADVICE = {
     errno.EACCES: "ports below 1024 need a privilege: choose another dicom.port, or grant CAP_NET_BIND_SERVICE",

@@ -112,6 +112,7 @@ def remembered(database: Database) -> dict[str, tuple[str, str]]:
     return {item.kind: (item.sop_class_uid, item.transfer_syntax_uid) for item in found}
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("highest", range(4), ids=lambda number: RUNGS[number].keyword)
 def test_the_report_goes_out_in_the_highest_class_that_the_node_takes(
     highest: int, queue: Callable[..., list[ResultObject]], deliver: Deliver, database: Database
@@ -230,6 +231,7 @@ def test_deliveries_at_the_same_moment_tell_of_a_node_once(
     ]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_uid_under_which_the_node_has_the_report_is_shown_with_the_study(
     queue: Callable[..., list[ResultObject]], deliver: Deliver, database_url: str, tmp_path: Path
 ) -> None:
