@@ -4,14 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.outbox import Outbox
-from pacs_ai_storage.records import Delivery
-from pydicom.uid import UID
+from pacs_ai_storage.records import DeliveredForm, Delivery
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
-from .dimse.sender import Parcel, SendOutcome
+from .dimse.sender import Form, Parcel, SendOutcome
 from .results.capture import uncompressed
+from .results.ladder import RUNGS, lower_uid, lowered_file
+
+# In which SOP class and transfer syntax each kind of object can go out, the best first.
+FORMS: dict[str, tuple[tuple[UID, UID], ...]] = {
+    "report": tuple((rung, ExplicitVRLittleEndian) for rung in RUNGS),
+    "capture": tuple((SecondaryCaptureImageStorage, syntax) for syntax in (JPEGBaseline8Bit, ExplicitVRLittleEndian)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,24 +53,72 @@ def by_study(due: Sequence[Delivery], shares: int) -> list[list[Delivery]]:
 
 
 def parcel_of(delivery: Delivery, store: InstanceStore) -> Parcel:
-    """The kept file of a delivery, as the sender takes it."""
+    """The kept file of a delivery, as the sender takes it, with the forms for nodes that do not take the file."""
     path = store.locate(delivery.object.file)
-    is_compressed = UID(delivery.object.transfer_syntax_uid).is_encapsulated
+    sop_class_uid, sop_instance_uid = delivery.object.sop_class_uid, delivery.object.sop_instance_uid
     return Parcel(
         path=path,
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        transfer_syntax_uid=delivery.object.transfer_syntax_uid,
+        fallbacks=(
+            *_uncompressed(path, delivery),
+            *(lower_form(path, sop_instance_uid, rung) for rung in rungs_below(sop_class_uid)),
+        ),
+    )
+
+
+def rungs_below(sop_class_uid: str) -> tuple[UID, ...]:
+    """The lower SR classes of the ladder, the highest first; none for what is not on it."""
+    return RUNGS[RUNGS.index(UID(sop_class_uid)) + 1 :] if sop_class_uid in RUNGS else ()
+
+
+def _uncompressed(path: Path, delivery: Delivery) -> tuple[Form, ...]:
+    if not UID(delivery.object.transfer_syntax_uid).is_encapsulated:
+        return ()
+    form = Form(
+        name="uncompressed",
         sop_class_uid=delivery.object.sop_class_uid,
         sop_instance_uid=delivery.object.sop_instance_uid,
-        transfer_syntax_uid=delivery.object.transfer_syntax_uid,
-        uncompressed=partial(uncompressed, path) if is_compressed else None,
+        transfer_syntax_uid=str(ExplicitVRLittleEndian),
+        build=partial(uncompressed, path),
+    )
+    return (form,)
+
+
+def lower_form(path: Path, sop_instance_uid: str, rung: UID) -> Form:
+    """The report of a kept file in a lower SR class, under the UID that it has there."""
+    uid = lower_uid(sop_instance_uid, rung)
+    return Form(
+        name=f"as {rung.name.removesuffix(' Storage')}, SOP Instance UID {uid}",
+        sop_class_uid=str(rung),
+        sop_instance_uid=str(uid),
+        transfer_syntax_uid=str(ExplicitVRLittleEndian),
+        build=partial(lowered_file, path, rung),
     )
 
 
 def settle(delivery: Delivery, outcome: SendOutcome, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
     """The outcome of one instance stands in the outbox."""
     if outcome.is_accepted:
-        outbox.accept(delivery, now, outcome.detail)
+        outbox.accept(delivery, now, outcome.detail, form=_delivered(outcome))
     else:
         settle_unreachable([delivery], outcome.detail, outbox, retry, now)
+
+
+def _delivered(outcome: SendOutcome) -> DeliveredForm:
+    form = outcome.form or outcome.parcel
+    return DeliveredForm(
+        name=form_name(form.sop_class_uid, form.transfer_syntax_uid),
+        sop_class_uid=form.sop_class_uid,
+        sop_instance_uid=form.sop_instance_uid,
+        transfer_syntax_uid=form.transfer_syntax_uid,
+    )
+
+
+def form_name(sop_class_uid: str, transfer_syntax_uid: str) -> str:
+    """SOP class and transfer syntax by their names in PS3.6."""
+    return f"{UID(sop_class_uid).name}, {UID(transfer_syntax_uid).name}"
 
 
 def settle_unreachable(due: Sequence[Delivery], detail: str, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:

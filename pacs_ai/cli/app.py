@@ -9,7 +9,7 @@ import typer
 from pacs_ai import __version__
 from pacs_ai.errors import PacsAiError
 
-from . import checks, files, log_queries, running, study_queries
+from . import checks, doctor, files, log_queries, running, study_queries
 
 app = typer.Typer(
     name="pacs-ai",
@@ -40,6 +40,7 @@ files.add_to(app)
 study_queries.add_to(app)
 log_queries.add_to(app)
 checks.add_to(app)
+doctor.add_to(app)
 
 
 def main() -> None:

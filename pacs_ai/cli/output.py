@@ -11,6 +11,9 @@ _STYLES = {
     "negative": "green",
     "not_analysed": "magenta",
     "FAILED": "bold red",
+    "failed": "bold red",
+    "warning": "yellow",
+    "ok": "green",
 }
 
 

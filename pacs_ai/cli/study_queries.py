@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -287,5 +288,6 @@ def _delivery_line(item: Delivery) -> dict[str, object]:
         "queued_at": item.queued_at.isoformat(),
         "next_attempt_at": item.next_attempt_at.isoformat(),
         "accepted_at": item.accepted_at.isoformat() if item.accepted_at else None,
+        "delivered_as": asdict(item.delivered_as) if item.delivered_as else None,
         "detail": item.detail,
     }

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
 from pacs_ai.errors import PeerUnreachable
+from pacs_ai.header import PARSE_ERRORS
 from pacs_ai.settings import Node
 
 from .contexts import VERIFICATION, TimeLimits, new_ae
@@ -22,29 +23,50 @@ log = logging.getLogger(__name__)
 
 _MAX_CONTEXTS = 128
 _WARNINGS = range(0xB000, 0xC000)
+_SOP_CLASS_NOT_SUPPORTED = 0x0122
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """Another way to say what a file says, for a node that does not take the file; `name` is for people."""
+
+    name: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    build: Callable[[], Dataset]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
-    """A Part 10 file to send, with what its presentation context needs.
-
-    `uncompressed` gives the same instance in Explicit VR Little Endian, for a node that takes nothing else.
-    """
+    """A Part 10 file to send, with what its presentation context needs; `fallbacks` are its other forms, best first."""
 
     path: Path
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
-    uncompressed: Callable[[], Dataset] | None = None
+    fallbacks: tuple[Form, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOutcome:
-    """What the node said to one instance."""
+    """What the node said to one instance; `form` is the fallback that it was said of, None for the file itself."""
 
     parcel: Parcel
     is_accepted: bool
     detail: str
+    form: Form | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interview:
+    """What a node takes of what was proposed: pairs of SOP class and transfer syntax, and how it answered C-ECHO.
+
+    `echo` is None where Verification was not accepted or not answered.
+    """
+
+    accepted: frozenset[tuple[str, str]]
+    echo: str | None
 
 
 class Sender:
@@ -69,6 +91,17 @@ class Sender:
                 message = f"{_address(node)} did not answer the C-ECHO"
                 raise PeerUnreachable(message)
             return f"0x{status.Status:04X}"
+
+    def interview(self, node: Node, proposals: Sequence[tuple[str, str]]) -> Interview:
+        """What the node takes of pairs of SOP class and transfer syntax; nothing is stored. Raises PeerUnreachable."""
+        contexts = [build_context(UID(sop_class), UID(syntax)) for sop_class, syntax in proposals]
+        with self._association(node, [build_context(VERIFICATION), *contexts]) as association:
+            accepted = frozenset(
+                (str(context.abstract_syntax), str(context.transfer_syntax[0]))
+                for context in association.accepted_contexts
+            )
+            status = association.send_c_echo() if any(found == VERIFICATION for found, _ in accepted) else Dataset()
+            return Interview(accepted=accepted, echo=f"0x{status.Status:04X}" if "Status" in status else None)
 
     @contextmanager
     def _association(self, node: Node, contexts: list[PresentationContext]) -> Iterator[Association]:
@@ -110,50 +143,59 @@ def _address(node: Node) -> str:
 
 
 def _contexts(parcels: Sequence[Parcel]) -> list[PresentationContext]:
-    wanted = sorted({(parcel.sop_class_uid, syntax) for parcel in parcels for syntax in _syntaxes(parcel)})
+    wanted = sorted({pair for parcel in parcels for pair in _context_pairs(parcel)})
     return [build_context(UID(sop_class), UID(syntax)) for sop_class, syntax in wanted[:_MAX_CONTEXTS]]
 
 
-def _syntaxes(parcel: Parcel) -> tuple[str, ...]:
-    """In which the parcel can be sent, the one that it is kept in first."""
-    if parcel.uncompressed is None:
-        return (parcel.transfer_syntax_uid,)
-    return (parcel.transfer_syntax_uid, str(ExplicitVRLittleEndian))
+def _context_pairs(parcel: Parcel) -> list[tuple[str, str]]:
+    fallbacks = [(form.sop_class_uid, form.transfer_syntax_uid) for form in parcel.fallbacks]
+    return [(parcel.sop_class_uid, parcel.transfer_syntax_uid), *fallbacks]
 
 
 def _store(association: Association, parcel: Parcel, number: int) -> SendOutcome:
+    """The outcome of the first form that the node takes; some accept a SOP class and refuse its instances (0x0122)."""
     if not association.is_established:
         return SendOutcome(parcel=parcel, is_accepted=False, detail="the association ended before this instance")
-    accepted = [syntax for syntax in _syntaxes(parcel) if _is_accepted(association, parcel, syntax)]
-    if not accepted:
+    forms = [form for form in (None, *parcel.fallbacks) if _is_accepted(association, form or parcel)]
+    if not forms:
         detail = f"SOP class {parcel.sop_class_uid} in transfer syntax {parcel.transfer_syntax_uid} was not accepted"
+        if parcel.fallbacks:
+            detail += ", nor was any other form of it"
         return SendOutcome(parcel=parcel, is_accepted=False, detail=detail)
+    for form in forms[:-1]:
+        outcome, status = _store_as(association, parcel, form, number)
+        if status != _SOP_CLASS_NOT_SUPPORTED:
+            return outcome
+    return _store_as(association, parcel, forms[-1], number)[0]
+
+
+def _store_as(
+    association: Association, parcel: Parcel, form: Form | None, number: int
+) -> tuple[SendOutcome, int | None]:
+    """The outcome of one C-STORE and its status, None where none came."""
     try:
-        status = association.send_c_store(_content(parcel, accepted[0]), msg_id=number % 65535 + 1)
-    except (OSError, RuntimeError, ValueError, AttributeError) as error:
-        return SendOutcome(parcel=parcel, is_accepted=False, detail=f"not sent: {type(error).__name__}")
+        content = parcel.path if form is None else form.build()
+        status = association.send_c_store(content, msg_id=number % 65535 + 1)
+    except (*PARSE_ERRORS, RuntimeError) as error:
+        detail = f"not sent: {type(error).__name__}"
+        return SendOutcome(parcel=parcel, is_accepted=False, detail=detail, form=form), None
     if "Status" not in status:
         association.abort()  # a late answer must not be taken for that to the next instance
-        return SendOutcome(parcel=parcel, is_accepted=False, detail="no response: aborted or timed out")
+        detail = "no response: aborted or timed out"
+        return SendOutcome(parcel=parcel, is_accepted=False, detail=detail, form=form), None
     code = int(status.Status)
     comment = str(status.get("ErrorComment") or "")
-    form = "" if accepted[0] == parcel.transfer_syntax_uid else "uncompressed"
-    return SendOutcome(
+    outcome = SendOutcome(
         parcel=parcel,
         is_accepted=code == 0x0000 or code in _WARNINGS,
-        detail=" ".join(filter(None, (f"0x{code:04X}", comment, form))),
+        detail=" ".join(filter(None, (f"0x{code:04X}", comment, form.name if form else ""))),
+        form=form,
     )
+    return outcome, code
 
 
-def _content(parcel: Parcel, syntax: str) -> Path | Dataset:
-    if syntax == parcel.transfer_syntax_uid:
-        return parcel.path
-    assert parcel.uncompressed is not None
-    return parcel.uncompressed()
-
-
-def _is_accepted(association: Association, parcel: Parcel, syntax: str) -> bool:
+def _is_accepted(association: Association, form: Parcel | Form) -> bool:
     return any(
-        context.abstract_syntax == parcel.sop_class_uid and context.transfer_syntax[0] == syntax
+        context.abstract_syntax == form.sop_class_uid and context.transfer_syntax[0] == form.transfer_syntax_uid
         for context in association.accepted_contexts
     )

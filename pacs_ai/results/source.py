@@ -51,6 +51,7 @@ _SEQUENCES = (
     "ReasonForPerformedProcedureCodeSequence",
     "ReferencedStudySequence",
 )
+TAKEN_OVER = (*IDENTITY, *_SIMPLE, *_SEQUENCES)
 _TYPE_2 = (
     "PatientName",
     "PatientID",

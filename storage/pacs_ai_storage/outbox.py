@@ -1,13 +1,15 @@
 """The outbox: one row per object and node, from queued to accepted; it survives restarts."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import Connection, Select, and_, select, update
 
 from . import audit
 from .database import Database
-from .records import AuditEvent, Delivery, DeliveryState, StudyState
+from .negotiations import remember
+from .records import AuditEvent, DeliveredForm, Delivery, DeliveryState, StudyState
 from .rows import delivery
 from .schema import deliveries, objects, studies
 
@@ -33,8 +35,11 @@ class Outbox:
         with self._database.read() as connection:
             return [delivery(row) for row in connection.execute(statement)]
 
-    def accept(self, accepted: Delivery, now: datetime, detail: str) -> None:
-        """The node has the object; the study is DELIVERED when no other delivery of it is open."""
+    def accept(self, accepted: Delivery, now: datetime, detail: str, *, form: DeliveredForm | None = None) -> None:
+        """The node has the object, in this form; the study is DELIVERED when no other delivery of it is open.
+
+        What the node takes is remembered with it, and the audit log says so when it is first known or has changed.
+        """
         with self._database.change() as connection:
             _lock_study(connection, accepted.study_instance_uid)
             _set(
@@ -44,8 +49,11 @@ class Outbox:
                 accepted_at=now,
                 attempts=accepted.attempts + 1,
                 detail=detail,
+                **_delivered_columns(form),
             )
             _append(connection, accepted, "deliver", "accepted", now, detail)
+            if form is not None:
+                remember(connection, accepted.node, accepted.object.kind, form, now)
             _close_study(connection, accepted.study_instance_uid, now)
 
     def postpone(self, failed: Sequence[tuple[Delivery, datetime]], now: datetime, detail: str) -> None:
@@ -73,8 +81,16 @@ def joined_deliveries() -> Select[tuple[object, ...]]:
         deliveries.c.next_attempt_at,
         deliveries.c.accepted_at,
         deliveries.c.detail.label("delivery_detail"),
+        deliveries.c.delivered_name,
+        deliveries.c.delivered_sop_class_uid,
+        deliveries.c.delivered_sop_instance_uid,
+        deliveries.c.delivered_transfer_syntax_uid,
         objects,
     ).join(objects, objects.c.sop_instance_uid == deliveries.c.sop_instance_uid)
+
+
+def _delivered_columns(form: DeliveredForm | None) -> dict[str, object]:
+    return {} if form is None else {f"delivered_{column}": value for column, value in asdict(form).items()}
 
 
 def _set(connection: Connection, item: Delivery, **values: object) -> None:

@@ -155,6 +155,28 @@ class ClaimedStudy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveredForm:
+    """In which SOP class and transfer syntax, and under which UID, a node has an object; `name` is for people."""
+
+    name: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NegotiatedForm:
+    """The form in which a node last accepted objects of a kind; since `decided_at` it has not changed."""
+
+    node: str
+    kind: str
+    name: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One object on its way to one node."""
 
@@ -167,6 +189,7 @@ class Delivery:
     next_attempt_at: datetime
     accepted_at: datetime | None
     detail: str | None
+    delivered_as: DeliveredForm | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

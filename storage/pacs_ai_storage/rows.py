@@ -6,10 +6,12 @@ from sqlalchemy import Connection, Row, Table
 
 from .records import (
     ClaimedStudy,
+    DeliveredForm,
     Delivery,
     DeliveryState,
     InstanceOutcome,
     KeptFile,
+    NegotiatedForm,
     ResultObject,
     StoredInstance,
     StudyRecord,
@@ -124,6 +126,28 @@ def delivery(row: AnyRow) -> Delivery:
         next_attempt_at=row.next_attempt_at,
         accepted_at=row.accepted_at,
         detail=row.delivery_detail,
+        delivered_as=_delivered_form(row) if row.delivered_sop_instance_uid else None,
+    )
+
+
+def _delivered_form(row: AnyRow) -> DeliveredForm:
+    return DeliveredForm(
+        name=row.delivered_name,
+        sop_class_uid=row.delivered_sop_class_uid,
+        sop_instance_uid=row.delivered_sop_instance_uid,
+        transfer_syntax_uid=row.delivered_transfer_syntax_uid,
+    )
+
+
+def negotiated_form(row: AnyRow) -> NegotiatedForm:
+    """A row of `negotiated_forms`."""
+    return NegotiatedForm(
+        node=row.node,
+        kind=row.kind,
+        name=row.name,
+        sop_class_uid=row.sop_class_uid,
+        transfer_syntax_uid=row.transfer_syntax_uid,
+        decided_at=row.decided_at,
     )
 
 

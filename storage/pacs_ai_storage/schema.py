@@ -18,7 +18,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-NEWEST_REVISION = "0002"  # the last of the migrations; a test compares
+NEWEST_REVISION = "0003"  # the last of the migrations; a test compares
 NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
 metadata = MetaData(naming_convention=NAMING)
 
@@ -129,7 +129,22 @@ deliveries = Table(
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("accepted_at", UtcDateTime),
     Column("detail", Text),
+    Column("delivered_name", Text),
+    _uid("delivered_sop_class_uid"),
+    _uid("delivered_sop_instance_uid"),
+    _uid("delivered_transfer_syntax_uid"),
     Index("ix_deliveries_node_state_next_attempt_at", "node", "state", "next_attempt_at"),
+)
+
+negotiated_forms = Table(
+    "negotiated_forms",
+    metadata,
+    Column("node", String(64), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("name", Text, nullable=False),
+    _uid("sop_class_uid", nullable=False),
+    _uid("transfer_syntax_uid", nullable=False),
+    Column("decided_at", UtcDateTime, nullable=False),
 )
 
 audit_events = Table(

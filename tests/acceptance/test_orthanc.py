@@ -7,6 +7,9 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
+from pacs_ai.doctor.check import Verdict
+from pacs_ai.doctor.nodes import check_nodes
+from pacs_ai.settings import Node, Settings
 from tests.builders import make_instance, part10, sample_film
 
 from .peers import CAPTURE, REPORT, Orthanc, Serve, run_command, storescu, wait_until
@@ -97,3 +100,14 @@ def test_sigterm_ends_the_service_in_order(serve: Serve) -> None:
     status = serve.stop()
 
     assert status == 0
+
+
+def test_doctor_finds_out_what_orthanc_takes_and_stores_nothing_there(orthanc: Orthanc) -> None:
+    node = Node(name="orthanc", ae_title="ORTHANC", host="127.0.0.1", port=orthanc.dicom_port)
+
+    said = {check.name: (check.verdict, check.detail) for check in check_nodes(Settings(nodes=(node,)), ())}
+
+    assert {verdict for verdict, _ in said.values()} == {Verdict.OK}
+    assert "Comprehensive 3D SR Storage" in said["node orthanc: report"][1]
+    assert "JPEG Baseline" in said["node orthanc: capture"][1]
+    assert orthanc.count() == 0

@@ -1,6 +1,7 @@
 """The other ends of our associations: a modality that pushes, an archive that takes results, and nobody at all."""
 
 import socket
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -9,21 +10,28 @@ from pathlib import Path
 from threading import Lock
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    UID,
     Comprehensive3DSRStorage,
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
+    ImplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
 )
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import split_dataset
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
 from pacs_ai.settings import Node
 from tests.builders import part10
+from tests.unit.peers import DCMTK
+
+from .waiting import wait_until
 
 HOST = "127.0.0.1"
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
@@ -84,13 +92,18 @@ def listening(archive: Archive, *, contexts: Sequence[PresentationContext] | Non
 
 @contextmanager
 def associated(
-    port: int, contexts: Sequence[PresentationContext], *, calling: str = "MODALITY", called: str = "PACS_AI"
+    port: int,
+    contexts: Sequence[PresentationContext],
+    *,
+    calling: str = "MODALITY",
+    called: str = "PACS_AI",
+    negotiation: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
     """A modality's association; it is released afterwards. Whether it was established is for the test to say."""
     _config.STORE_SEND_CHUNKED_DATASET = True  # the bytes of a file go out as they are, however damaged
     ae = AE(ae_title=calling)
     ae.acse_timeout = ae.dimse_timeout = 30
-    association = ae.associate(HOST, port, contexts=list(contexts), ae_title=called)
+    association = ae.associate(HOST, port, contexts=list(contexts), ae_title=called, ext_neg=list(negotiation))
     try:
         yield association
     finally:
@@ -149,3 +162,37 @@ def silent_peer() -> Iterator[int]:
     """The port of a peer that takes connections and never says a word; it hangs up at the end."""
     with closing(socket.create_server((HOST, 0))) as server:
         yield int(server.getsockname()[1])
+
+
+@contextmanager
+def storescp(folder: Path, *contexts: tuple[UID, UID]) -> Iterator[tuple[Node, Callable[[], list[Dataset]]]]:
+    """DCMTK's storescp, which accepts these pairs of SOP class and transfer syntax and nothing else."""
+    configuration, received, port = folder / "profile.cfg", folder / "received", nobody()
+    received.mkdir()
+    configuration.write_text(_profile(contexts), encoding="ascii")
+    command = ["-aet", "ARCHIVE", "-od", str(received), "-xf", str(configuration), "Results", str(port)]
+    process = subprocess.Popen([DCMTK / "storescp", *command])
+    node = Node(name="archive", ae_title="ARCHIVE", host=HOST, port=port)
+    try:
+        wait_until(lambda: _echoes(node))
+        yield node, lambda: [dcmread(path) for path in sorted(received.iterdir())]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _echoes(node: Node) -> bool:
+    words = [DCMTK / "echoscu", "-aec", node.ae_title, node.host, str(node.port)]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def _profile(contexts: Sequence[tuple[UID, UID]]) -> str:
+    pairs = [*contexts, (UID(VERIFICATION), ImplicitVRLittleEndian)]
+    syntaxes = "".join(f"[S{number}]\nTransferSyntax1 = {syntax}\n" for number, (_, syntax) in enumerate(pairs, 1))
+    classes = "".join(
+        f"PresentationContext{number} = {sop_class}\\S{number}\n" for number, (sop_class, _) in enumerate(pairs, 1)
+    )
+    return (
+        f"[[TransferSyntaxes]]\n{syntaxes}[[PresentationContexts]]\n[All]\n{classes}"
+        "[[Profiles]]\n[Results]\nPresentationContexts = All\n"
+    )

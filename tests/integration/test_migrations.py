@@ -1,16 +1,18 @@
 """The migrations lead to the tables that the code speaks of."""
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pacs_ai_storage.database import Database, schema_revision
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.migration import alembic_configuration, migrate
+from pacs_ai_storage.records import StudyState
 from pacs_ai_storage.schema import NEWEST_REVISION, metadata
 from sqlalchemy import create_engine, inspect
 
-from .studies import actions, arrived
+from .studies import actions, arrived, bring_to, seen
 
 
 def test_the_migrated_schema_is_that_of_the_tables(database: Database) -> None:
@@ -40,6 +42,21 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     assert migrate(database) == (NEWEST_REVISION, NEWEST_REVISION)
 
     assert actions(database) == [("receive", "kept")]
+
+
+def test_a_database_of_the_first_schema_keeps_its_deliveries_and_learns_to_say_their_form(database_url: str) -> None:
+    database = Database(database_url)
+    migrate(database)
+    bring_to(StudyState.DELIVERED, database)
+    configuration = alembic_configuration()
+    with database.change() as connection:
+        configuration.attributes["connection"] = connection
+        command.downgrade(configuration, "0001")
+
+    assert migrate(database) == ("0001", NEWEST_REVISION)
+
+    assert [(item.state, item.delivered_as) for item in seen(database).deliveries] == [("ACCEPTED", None)] * 2
+    database.close()
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(database_url: str) -> None:

@@ -14,7 +14,7 @@ from pydicom.uid import (
 )
 from pynetdicom.presentation import build_context
 
-from pacs_ai.dimse.sender import Parcel, Sender
+from pacs_ai.dimse.sender import Form, Parcel, Sender
 from pacs_ai.errors import PeerUnreachable
 from pacs_ai.settings import Node
 from tests.builders import make_instance, phantom
@@ -30,6 +30,16 @@ def parcel_of(instance: Dataset, folder: Path) -> Parcel:
         sop_class_uid=instance.SOPClassUID,
         sop_instance_uid=instance.SOPInstanceUID,
         transfer_syntax_uid=instance.file_meta.TransferSyntaxUID,
+    )
+
+
+def form_of(instance: Dataset, name: str) -> Form:
+    return Form(
+        name=name,
+        sop_class_uid=instance.SOPClassUID,
+        sop_instance_uid=instance.SOPInstanceUID,
+        transfer_syntax_uid=instance.file_meta.TransferSyntaxUID,
+        build=lambda: instance,
     )
 
 
@@ -100,7 +110,7 @@ def test_a_node_that_takes_no_jpeg_gets_the_instance_uncompressed(tmp_path: Path
     parcel = replace(
         parcel_of(make_instance(stored=SMALL, syntax=JPEGLosslessSV1), tmp_path),
         sop_instance_uid=instance.SOPInstanceUID,
-        uncompressed=lambda: instance,
+        fallbacks=(form_of(instance, "uncompressed"),),
     )
     only_explicit = [build_context(parcel.sop_class_uid, ExplicitVRLittleEndian)]
 
@@ -109,6 +119,28 @@ def test_a_node_that_takes_no_jpeg_gets_the_instance_uncompressed(tmp_path: Path
 
     assert (outcome.is_accepted, outcome.detail) == (True, "0x0000 uncompressed")
     assert archive.instances == [instance.SOPInstanceUID]
+
+
+def test_a_node_that_accepts_a_sop_class_and_refuses_its_instances_gets_the_next_form(tmp_path: Path) -> None:
+    first, second = make_instance(stored=SMALL), make_instance(modality="CR", stored=SMALL)
+    parcel = replace(parcel_of(first, tmp_path), fallbacks=(form_of(second, "as a CR"),))
+
+    with listening(Archive(answers=lambda _event, number: (0x0122, 0x0000)[number])) as archive:
+        (outcome,) = Sender("PACS_AI").send(archive.node, [parcel])
+
+    assert (outcome.is_accepted, outcome.detail, outcome.form) == (True, "0x0000 as a CR", parcel.fallbacks[0])
+    assert archive.instances == [first.SOPInstanceUID, second.SOPInstanceUID]
+
+
+def test_any_other_refusal_is_final_and_the_next_form_is_not_tried(tmp_path: Path) -> None:
+    first, second = make_instance(stored=SMALL), make_instance(modality="CR", stored=SMALL)
+    parcel = replace(parcel_of(first, tmp_path), fallbacks=(form_of(second, "as a CR"),))
+
+    with listening(Archive(answers=lambda _event, _number: 0xA700)) as archive:
+        (outcome,) = Sender("PACS_AI").send(archive.node, [parcel])
+
+    assert (outcome.is_accepted, outcome.detail) == (False, "0xA700")
+    assert archive.instances == [first.SOPInstanceUID]
 
 
 def test_a_file_that_has_gone_is_told_and_the_others_go_through(parcels: list[Parcel]) -> None:

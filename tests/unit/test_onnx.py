@@ -1,14 +1,10 @@
 """ONNX networks, made by hand, as the service runs them."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from pacs_ai_training.card import rewrite_card
 
 from pacs_ai.errors import ModelError
 from pacs_ai.findings import ModelInput
@@ -16,50 +12,7 @@ from pacs_ai.inference.card import read_card
 from pacs_ai.inference.classifier import CardClassifier, open_network
 from pacs_ai.inference.examples import check_examples, example_inputs
 
-SIDE = 32
-WEIGHT, OFFSET = 3.0, -1.0
-
-
-def _mean_network(path: Path, shape: Sequence[object], *, outputs: int = 1, sigmoid: bool = False) -> Path:
-    """Says WEIGHT times the mean of the image plus OFFSET, of each output; its sigmoid where that is asked for."""
-    nodes = [
-        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
-        helper.make_node("Unsqueeze", ["mean", "axis"], ["column"]),
-        helper.make_node("Mul", ["column", "weight"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "offset"], ["said" if not sigmoid else "logit"]),
-    ]
-    if sigmoid:
-        nodes.append(helper.make_node("Sigmoid", ["logit"], ["said"]))
-    constants = [
-        numpy_helper.from_array(np.array([1], np.int64), "axis"),
-        numpy_helper.from_array(np.full(outputs, WEIGHT, np.float32), "weight"),
-        numpy_helper.from_array(np.full(outputs, OFFSET, np.float32), "offset"),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "mean",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("said", TensorProto.FLOAT, [shape[0], outputs])],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
-def _folder(path: Path, **changes: object) -> Path:
-    document = {
-        "name": "mean",
-        "version": "1",
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "input": {"rows": SIDE},
-        "calibration": {"temperature": 1.0},
-        "operating_point": {"threshold": 0.5},
-        "population": {},
-    }
-    return rewrite_card(path.parent, document | changes).parent
+from .networks import OFFSET, SIDE, WEIGHT, mean_network, model_folder
 
 
 def _images(count: int) -> list[ModelInput]:
@@ -72,8 +25,8 @@ def _images(count: int) -> list[ModelInput]:
 )
 @pytest.mark.parametrize("sigmoid", [False, True])
 def test_a_network_of_either_layout_is_read_alike(tmp_path: Path, shape: Sequence[object], *, sigmoid: bool) -> None:
-    path = _mean_network(tmp_path / "net.onnx", shape, sigmoid=sigmoid)
-    classifier = CardClassifier(read_card(_folder(path, output="probability" if sigmoid else "logit")))
+    path = mean_network(tmp_path / "net.onnx", shape, sigmoid=sigmoid)
+    classifier = CardClassifier(read_card(model_folder(path, output="probability" if sigmoid else "logit")))
     images = _images(11)
 
     readings = classifier.read(images)
@@ -85,21 +38,21 @@ def test_a_network_of_either_layout_is_read_alike(tmp_path: Path, shape: Sequenc
 
 
 def test_a_network_with_an_output_for_each_class_is_refused(tmp_path: Path) -> None:
-    folder = _folder(_mean_network(tmp_path / "net.onnx", ["n", SIDE, SIDE, 1], outputs=2))
+    folder = model_folder(mean_network(tmp_path / "net.onnx", ["n", SIDE, SIDE, 1], outputs=2))
 
     with pytest.raises(ModelError, match="one figure for each is needed"):
         CardClassifier(read_card(folder))
 
 
 def test_a_network_for_images_of_another_size_is_refused(tmp_path: Path) -> None:
-    folder = _folder(_mean_network(tmp_path / "net.onnx", ["n", 64, 64, 1]))
+    folder = model_folder(mean_network(tmp_path / "net.onnx", ["n", 64, 64, 1]))
 
     with pytest.raises(ModelError, match="cannot read images of 32 x 32"):
         CardClassifier(read_card(folder))
 
 
 def test_a_network_without_image_channels_is_refused(tmp_path: Path) -> None:
-    folder = _folder(_mean_network(tmp_path / "net.onnx", ["n", SIDE, SIDE, 7]))
+    folder = model_folder(mean_network(tmp_path / "net.onnx", ["n", SIDE, SIDE, 7]))
 
     with pytest.raises(ModelError, match="one grey channel or three"):
         CardClassifier(read_card(folder))
@@ -110,22 +63,22 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no network")
 
     with pytest.raises(ModelError, match="not an ONNX model"):
-        CardClassifier(read_card(_folder(path)))
+        CardClassifier(read_card(model_folder(path)))
 
 
 def test_a_file_that_is_not_the_cards_is_not_opened(tmp_path: Path) -> None:
-    path = _mean_network(tmp_path / "net.onnx", ["n", SIDE, SIDE, 1])
-    folder = _folder(path, sha256="0" * 64)
+    path = mean_network(tmp_path / "net.onnx", ["n", SIDE, SIDE, 1])
+    folder = model_folder(path, sha256="0" * 64)
 
     with pytest.raises(ModelError, match="will not be used"):
         CardClassifier(read_card(folder))
 
 
 def test_example_outputs_tell_a_network_that_computes_something_else(tmp_path: Path) -> None:
-    path = _mean_network(tmp_path / "net.onnx", ["n", SIDE, SIDE, 1])
+    path = mean_network(tmp_path / "net.onnx", ["n", SIDE, SIDE, 1])
     logits = [float(image.mean()) * WEIGHT + OFFSET for image in example_inputs(3, SIDE)]
-    right = read_card(_folder(path, examples={"images": 3, "logits": logits}))
-    wrong = read_card(_folder(path, examples={"images": 3, "logits": [logits[0] + 0.1, *logits[1:]]}))
+    right = read_card(model_folder(path, examples={"images": 3, "logits": logits}))
+    wrong = read_card(model_folder(path, examples={"images": 3, "logits": [logits[0] + 0.1, *logits[1:]]}))
 
     assert check_examples(right, open_network(right)) == pytest.approx(0, abs=1e-5)
     with pytest.raises(ModelError, match=r"differ by 0\.1 from"):

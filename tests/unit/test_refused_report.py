@@ -105,7 +105,7 @@ def test_a_report_without_a_reading_says_so_in_a_series_of_its_own() -> None:
     image = make_read_image(read, 0.9)
     images = [(image, build_capture(image, AUTHOR, "positive", WHEN))]
 
-    with_reading = build_report(images, AUTHOR, 2, WHEN, refused=[_refused(lateral)])
+    with_reading = build_report(images, AUTHOR, Edition(revision=2, when=WHEN), refused=[_refused(lateral)])
     without, later = _report(_refused(lateral)), _report(_refused(lateral), revision=3)
 
     assert without.SeriesDescription == "AI: not analysed (not for diagnosis)"

@@ -15,3 +15,8 @@ depends_on: Sequence[str] | None = None
 def upgrade() -> None:
     with op.batch_alter_table('studies', schema=None) as batch_op:
         batch_op.add_column(sa.Column('rerun', sa.Integer(), nullable=False, server_default='0'))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table('studies', schema=None) as batch_op:
+        batch_op.drop_column('rerun')
