@@ -15,7 +15,9 @@ serve: $(INSTALLED)
 test: $(INSTALLED)
 	scripts/peers
 	scripts/viewer
-	$(BIN)/pytest
+	rm -rf .objects
+	OBJECTS_MADE=.objects $(BIN)/pytest -n 2 --dist loadfile --ignore tests/acceptance/test_validators.py
+	OBJECTS_MADE=.objects $(BIN)/pytest tests/acceptance/test_validators.py
 
 check: $(INSTALLED)
 	scripts/check
@@ -37,4 +39,4 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .viewer .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .viewer .objects .mypy_cache .ruff_cache .pytest_cache

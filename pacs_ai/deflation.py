@@ -4,15 +4,13 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from .errors import LimitExceeded
+from .meta import read_meta
 
-_PREAMBLE = 132
-_META_GROUP = 2
 _PIXEL_DATA = 0x7FE00010
 _META_BYTES = 4096  # the transfer syntax stands in the file meta, which is a few hundred bytes long
 
@@ -34,11 +32,7 @@ def read_deflated(path: Path, *, stop_before_pixels: bool, max_bytes: int) -> Da
     Raises LimitExceeded when it would be larger than `max_bytes`, zlib.error and pydicom's errors when it is damaged.
     """
     with path.open("rb") as file:
-        if not file.read(_PREAMBLE).endswith(b"DICM"):
-            file.seek(0)
-        meta = read_dataset(
-            file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, _vr, _length: not _is_meta(tag)
-        )
+        meta = read_meta(file)
         if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
             return None
         content = inflate(file.read(), max_bytes + 1)
@@ -51,9 +45,5 @@ def read_deflated(path: Path, *, stop_before_pixels: bool, max_bytes: int) -> Da
         is_little_endian=True,
         stop_when=lambda tag, _vr, _length: stop_before_pixels and tag == _PIXEL_DATA,
     )
-    dataset.file_meta = FileMetaDataset(meta)
+    dataset.file_meta = meta
     return dataset
-
-
-def _is_meta(tag: BaseTag) -> bool:
-    return tag.group == _META_GROUP

@@ -11,6 +11,7 @@ from .errors import LimitExceeded, NotDicom
 from .findings import Refusal, RefusalReason
 from .header import text
 from .imaging.film import read_header
+from .imaging.front import read_front
 from .imaging.gate import is_radiograph
 from .lines import instance_line
 from .opening import InstanceFile
@@ -56,9 +57,9 @@ def _enter(path: Path, reader: Reader) -> _Entry:
     try:
         return _Entry(path, read_header(path, max_bytes=reader.opening.max_bytes), None)
     except NotDicom as error:
-        return _Entry(path, None, Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error)))
+        return _Entry(path, read_front(path), Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error)))
     except LimitExceeded as error:
-        return _Entry(path, None, Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error)))
+        return _Entry(path, read_front(path), Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error)))
 
 
 def _process_study(study: str | None, members: Sequence[_Entry], reader: Reader, out: Path) -> Iterator[FolderLine]:

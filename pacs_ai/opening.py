@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from .errors import LimitExceeded, NotDicom, UndecodablePixels
 from .findings import Refusal, RefusalReason
 from .imaging.film import Film, read_header
+from .imaging.front import read_front
 from .imaging.gate import GatePolicy, examine
 from .imaging.opener import FilmOpener
 
@@ -42,7 +43,10 @@ class OpenedInstance:
 
 
 def open_instance(file: InstanceFile, terms: OpeningTerms) -> OpenedInstance:
-    """The instance is a film or refused; raises DecoderUnavailable, which says nothing of the instance."""
+    """The instance is a film or refused; raises DecoderUnavailable, which says nothing of the instance.
+
+    Of one that cannot be opened, what can be read of its header goes on, so that its study's report can answer for it.
+    """
     header: Dataset | None = None
     found: Film | Refusal
     try:
@@ -54,4 +58,4 @@ def open_instance(file: InstanceFile, terms: OpeningTerms) -> OpenedInstance:
         found = Refusal(reason=RefusalReason.UNDECODABLE, detail=str(error))
     except LimitExceeded as error:
         found = Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error))
-    return OpenedInstance(file=file, header=header, found=found)
+    return OpenedInstance(file=file, header=header or read_front(file.path), found=found)

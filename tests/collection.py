@@ -1,6 +1,7 @@
 """Every report and capture of ours that a test session makes: in memory, in stores, in the folders of peers."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ _MARKS = (b"AI pneumonia report (not for diagnosis)", b"AI Grad-CAM (not for dia
 _HEAD = 1 << 17
 _PIXELS = b"\xe0\x7f\x10\x00O"
 _UID = re.compile(rb"\d+(?:\.\d+){3,}\0?")
+
+# Tests run in several sessions side by side; `make test` names a folder in which they meet.
+SHARED = Path(folder).absolute() if (folder := os.environ.get("OBJECTS_MADE")) else None
 
 # Bytes of one object for each form: the same but for its UIDs and pixels is the same form.
 _kept: dict[str, bytes] = {}
@@ -32,6 +36,17 @@ def keep_files(folder: Path) -> None:
                 keep(path.read_bytes())
 
 
+def leave(folder: Path) -> None:
+    """What was kept, and what lies below the folder, is where other sessions of the same run find it."""
+    if SHARED is not None:
+        keep_files(folder)
+        SHARED.mkdir(exist_ok=True)
+        for form, content in _kept.items():
+            (SHARED / form).write_bytes(content)
+
+
 def kept() -> Iterator[bytes]:
-    """What was kept, in the order in which it came."""
+    """What was kept here and by other sessions of the same run."""
+    if SHARED is not None and SHARED.is_dir():
+        keep_files(SHARED)
     yield from _kept.values()

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, text
 
 from pacs_ai.imaging import decoders
 
+from . import collection
 from .fakes import Clock, TinyClassifier
 
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432")
@@ -20,6 +21,13 @@ POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgre
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The validators judge what all other tests have made, so that they come last."""
     items.sort(key=lambda item: item.path.name == "test_validators.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _objects_made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What this session has made is left for the validators of a later one."""
+    yield
+    collection.leave(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -159,6 +159,7 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 
 def _parcel(path: Path) -> "Parcel":
     from pacs_ai.dimse.sender import Parcel  # noqa: PLC0415
+    from pacs_ai.imaging.decoders import transfer_syntax  # noqa: PLC0415
     from pacs_ai.imaging.film import read_header  # noqa: PLC0415
 
     try:
@@ -166,9 +167,10 @@ def _parcel(path: Path) -> "Parcel":
     except NotDicom as error:
         message = f"{path}: {error}"
         raise NotDicom(message) from error
+    syntax = transfer_syntax(header)
     return Parcel(
         path=path,
         sop_class_uid=str(header.SOPClassUID),
         sop_instance_uid=str(header.SOPInstanceUID),
-        transfer_syntax_uid=str(header.file_meta.TransferSyntaxUID),
+        transfer_syntax_uid=syntax,
     )

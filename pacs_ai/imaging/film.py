@@ -15,6 +15,7 @@ from pacs_ai.findings import ModelInput
 from pacs_ai.header import PARSE_ERRORS, quietly, text
 
 from .decoders import decode
+from .front import IDENTIFIERS
 from .pixels import display_size, grey_transform, to_display, to_model_input
 
 DISPLAY_SIDE = 1024
@@ -40,11 +41,7 @@ def read_header(path: Path, *, max_bytes: int) -> Dataset:
         message = f"The file has {size >> 20} MB; ingest.max_instance_mb allows {max_bytes >> 20}."
         raise LimitExceeded(message)
     header = _read(path, stop_before_pixels=True, max_bytes=max_bytes)
-    missing = [
-        keyword
-        for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-        if not text(header, keyword)
-    ]
+    missing = [keyword for keyword in IDENTIFIERS if not text(header, keyword)]
     if missing:
         message = f"Not a DICOM instance: it has no {', '.join(missing)}."
         raise NotDicom(message)
