@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
@@ -30,6 +31,10 @@ PARSE_ERRORS = (
     struct.error,
     zlib.error,
 )
+# Values of a wrong form are for us to judge; pydicom's warnings quote them, and switching them off for a while, as
+# `quietly` does, is not safe while other threads read.
+config.settings.reading_validation_mode = config.IGNORE
+
 _AGE = re.compile(r"(\d{3})([DWMY])")
 # A child of 365 days is one year old; a year of 365.25 would make it younger.
 _DAYS = {"D": 1, "W": 7, "M": 365 / 12, "Y": 365}

@@ -1,7 +1,6 @@
 """In which character set the bytes of a source are, so that results carry the same bytes and show the right names."""
 
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from pacs_ai.header import quietly, texts
 
 UTF_8, LATIN_1 = ["ISO_IR 192"], ["ISO_IR 100"]
 _ESCAPE = b"\x1b"
+_REPLACEMENT = "\ufffd"
 # Terms that hold the default repertoire alone (PS3.3 C.12.1.1.2).
 _ASCII_ALONE: tuple[list[str], ...] = ([], [""], ["ISO_IR 6"], ["ISO 2022 IR 6"])
 # A set of several bytes whose escape sequence stands in the text names itself (PS3.3 table C.12-4).
@@ -36,20 +36,22 @@ class CharacterSet:
         if list(self.terms) in _ASCII_ALONE:
             return content.decode() if content.isascii() and _ESCAPE not in content else None
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                return decode_bytes(content, self.encodings, TEXT_VR_DELIMS)
-        except (UserWarning, ValueError, LookupError):
+            with quietly():
+                text = decode_bytes(content, self.encodings, TEXT_VR_DELIMS)
+        except (ValueError, LookupError):
             return None
+        # pydicom puts a replacement for what it cannot decode, and leaves an escape sequence that it does not know.
+        is_whole = _REPLACEMENT not in text or _REPLACEMENT.encode() in content
+        return text if is_whole and _ESCAPE.decode() not in text else None
 
     def encode(self, content: str) -> bytes | None:
         """The bytes of the text; None where the set does not hold it."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                return encode_string(content, self.encodings)
-        except (UserWarning, ValueError, LookupError):
+            with quietly():
+                encoded = encode_string(content, self.encodings)
+        except (ValueError, LookupError):
             return None
+        return encoded if self.decode(encoded) == content else None
 
 
 def encodings_read(source: Dataset) -> list[str]:
