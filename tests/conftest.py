@@ -20,7 +20,7 @@ POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgre
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take minutes come first, so that both sessions end together; the validators judge what all have made."""
+    """Files that take minutes come first, so that both sessions end together; the validators judge what all made."""
     order = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.name, len(LONG) + (item.path.name == "test_validators.py")))
 

@@ -5,10 +5,13 @@ from collections import Counter
 from pathlib import Path
 from threading import Event, Thread
 
+import pytest
+
 from tests.builders import make_instance, part10, sample_film
 
 from .peers import CAPTURE, REPORT, Orthanc, Serve, storescu, wait_until
 
+pytestmark = pytest.mark.timeout(600)
 ROUNDS = 20
 STUDIES = 60
 
