@@ -47,3 +47,13 @@ class NotDicom(PacsAiError):
 
 class DefectiveReport(PacsAiError):
     """Reports that our own profile does not allow; one line for each defect."""
+
+
+class TamperedLog(PacsAiError):
+    """An audit log that is not as it was written; the message names the first event that is not."""
+
+
+class WrongUsage(PacsAiError):
+    """Options that do not go together, or ask for what the settings do not allow."""
+
+    exit_code = 2

@@ -146,9 +146,10 @@ class DeliverySettings(_Section):
 
 
 class AuditSettings(_Section):
-    """Where ledger and audit log are."""
+    """Where ledger and audit log are, and how long events stay."""
 
     url: str = ""
+    keep_days: Annotated[int, Field(ge=1)] = 190
 
 
 class HttpSettings(_Section):

@@ -161,6 +161,7 @@ def _keep(event: evt.Event, store: InstanceStore, calling: str, received_at: dat
         calling_ae_title=calling,
         received_at=received_at,
         file=file,
+        patient_id=text(header, "PatientID"),
     )
 
 
@@ -216,4 +217,5 @@ def _refused(event: evt.Event, calling: str, status: StoreStatus, comment: str, 
         sop_instance_uid=claimed if _UID.fullmatch(claimed) else None,
         outcome=f"0x{status:04X}",
         detail=comment,
+        calling_ae_title=calling,
     )

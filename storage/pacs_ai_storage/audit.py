@@ -1,16 +1,24 @@
 """The audit log: appended in the transaction of the change it tells of, read by plain selects."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, Select, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, or_, select, update
 
-from .records import AuditEvent
-from .schema import audit_events
+from .chain import Link, chained
+from .records import AuditEvent, DeliveryState
+from .schema import audit_events, audit_head, deliveries, instances, studies
 
 # What results of an instance do not carry as it has it.
 REPAIR = "repair"
+# A radiograph that was not analysed; the outcome is the reason.
+REFUSE = "refuse"
+# Whose actor is a calling AE title, which may be that of a node.
+_OF_MODALITIES = ("receive", "resend", "refuse-receive")
+_AT_ONCE = 5000
+_COLLECTED = "pacs-ai: events of this transaction"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,19 +33,85 @@ class AuditFilter:
     outcome: str | None = None
     actor: str | None = None
     text: str | None = None
+    accession_number: str | None = None
+    patient_id: str | None = field(default=None, repr=False)
+    least_probability: float | None = None
+    greatest_probability: float | None = None
+    model: str | None = None
+    calling_ae_title: str | None = None
+    node: str | None = None
+    is_unconfirmed: bool = False
     limit: int = 100
 
 
+@contextmanager
+def collected(connection: Connection) -> Iterator[None]:
+    """What the block appends is written to the end of the chain when it ends, and nothing when it raises."""
+    held = connection.info
+    events: list[AuditEvent] = []
+    held[_COLLECTED] = events
+    try:
+        yield
+        if events:
+            _write(connection, events)
+    finally:
+        del held[_COLLECTED]
+
+
 def append(connection: Connection, *events: AuditEvent) -> None:
-    """The events are in the log when the caller's transaction ends."""
-    if events:
-        connection.execute(insert(audit_events), [_row(event) for event in events])
+    """The events are in the log when the caller's transaction ends; raises KeyError outside of Database.change."""
+    connection.info[_COLLECTED].extend(events)
+
+
+def _write(connection: Connection, events: Sequence[AuditEvent]) -> None:
+    columns = _columns(connection, events)
+    end = select(audit_head.c.sequence, audit_head.c.sha256).with_for_update()
+    last = connection.execute(end).one()
+    rows = chained(columns, Link(sequence=last.sequence, sha256=last.sha256))
+    connection.execute(insert(audit_events), rows)
+    connection.execute(update(audit_head).values(sequence=rows[-1]["id"], sha256=rows[-1]["sha256"]))
 
 
 def query(connection: Connection, wanted: AuditFilter) -> list[AuditEvent]:
     """The newest `limit` events that match, oldest of them first."""
-    statement = _matching(wanted).order_by(audit_events.c.id.desc()).limit(wanted.limit)
-    return _events(reversed(connection.execute(statement).all()))
+    column = audit_events.c
+    statement = select(audit_events).where(*_conditions(wanted)).order_by(column.at.desc(), column.id.desc())
+    return _events(reversed(connection.execute(statement.limit(wanted.limit)).all()))
+
+
+def everything(connection: Connection, wanted: AuditFilter) -> Iterator[AuditEvent]:
+    """Every event that matches, in the order of the chain; `limit` does not count."""
+    number = audit_events.c.id
+    statement = select(audit_events).where(*_conditions(wanted)).order_by(number).limit(_AT_ONCE)
+    page = connection.execute(statement).all()
+    while page:
+        yield from _events(page)
+        page = connection.execute(statement.where(number > page[-1].id)).all()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotAnalysed:
+    """How many instances of a station were not analysed for one reason."""
+
+    calling_ae_title: str
+    reason: str
+    instances: int
+
+
+def not_analysed(connection: Connection, wanted: AuditFilter) -> list[NotAnalysed]:
+    """How many readings of the time ended without one, by station and reason, the most frequent first."""
+    column = audit_events.c
+    station, number = func.coalesce(column.calling_ae_title, ""), func.count()
+    statement = (
+        select(station.label("station"), column.outcome, number.label("instances"))
+        .where(*_conditions(replace(wanted, action=REFUSE)))
+        .group_by(station, column.outcome)
+        .order_by(number.desc(), station, column.outcome)
+    )
+    return [
+        NotAnalysed(calling_ae_title=row.station, reason=row.outcome, instances=row.instances)
+        for row in connection.execute(statement)
+    ]
 
 
 def trail(connection: Connection, study_instance_uid: str) -> list[AuditEvent]:
@@ -52,37 +126,70 @@ def latest_repairs(connection: Connection, study_instance_uid: str) -> list[Audi
     return list({event.sop_instance_uid: event for event in events}.values())
 
 
-def _matching(wanted: AuditFilter) -> Select[tuple[object, ...]]:
+def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
     column = audit_events.c
+    equal = {
+        column.study_instance_uid: wanted.study_instance_uid,
+        column.sop_instance_uid: wanted.sop_instance_uid,
+        column.action: wanted.action,
+        column.outcome: wanted.outcome,
+        column.actor: wanted.actor,
+        column.model: wanted.model,
+        column.calling_ae_title: wanted.calling_ae_title,
+    }
     conditions = [
+        *(named == value for named, value in equal.items() if value),
         column.at >= wanted.since if wanted.since else None,
         column.at < wanted.until if wanted.until else None,
-        column.study_instance_uid == wanted.study_instance_uid if wanted.study_instance_uid else None,
-        column.sop_instance_uid == wanted.sop_instance_uid if wanted.sop_instance_uid else None,
-        column.action == wanted.action if wanted.action else None,
-        column.outcome == wanted.outcome if wanted.outcome else None,
-        column.actor == wanted.actor if wanted.actor else None,
+        column.probability >= wanted.least_probability if wanted.least_probability is not None else None,
+        column.probability <= wanted.greatest_probability if wanted.greatest_probability is not None else None,
+        _of_studies(instances.c.accession_number == wanted.accession_number) if wanted.accession_number else None,
+        _of_studies(instances.c.patient_id == wanted.patient_id) if wanted.patient_id else None,
+        and_(column.actor == wanted.node, column.action.not_in(_OF_MODALITIES)) if wanted.node else None,
+        _unconfirmed() if wanted.is_unconfirmed else None,
         _mentions(wanted.text) if wanted.text else None,
     ]
-    return select(audit_events).where(*(condition for condition in conditions if condition is not None))
+    return [condition for condition in conditions if condition is not None]
 
 
-def _mentions(text: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _of_studies(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return audit_events.c.study_instance_uid.in_(select(instances.c.study_instance_uid).where(condition))
+
+
+def _unconfirmed() -> ColumnElement[bool]:
+    accepted = and_(
+        deliveries.c.study_instance_uid == audit_events.c.study_instance_uid,
+        deliveries.c.state == DeliveryState.ACCEPTED,
+    )
+    return ~exists().where(accepted)
+
+
+def _mentions(text: str) -> ColumnElement[bool]:
     return or_(
         audit_events.c.detail.icontains(text, autoescape=True), audit_events.c.actor.icontains(text, autoescape=True)
     )
 
 
-def _row(event: AuditEvent) -> dict[str, object]:
-    return {
-        "at": event.at,
-        "actor": event.actor,
-        "action": event.action,
-        "study_instance_uid": event.study_instance_uid,
-        "sop_instance_uid": event.sop_instance_uid,
-        "outcome": event.outcome,
-        "detail": event.detail,
-    }
+def _columns(connection: Connection, events: Sequence[AuditEvent]) -> list[dict[str, object]]:
+    stations = _stations(connection, events)
+    columns = []
+    for event in events:
+        row = asdict(event)
+        for name in ("identity", "previous_sha256", "sha256"):
+            row.pop(name)
+        if event.calling_ae_title is None and event.study_instance_uid:
+            row["calling_ae_title"] = stations.get(event.study_instance_uid)
+        columns.append(row)
+    return columns
+
+
+def _stations(connection: Connection, events: Sequence[AuditEvent]) -> dict[str, str]:
+    named = {event.study_instance_uid for event in events if event.calling_ae_title is None} - {None}
+    if not named:
+        return {}
+    column = studies.c
+    found = select(column.study_instance_uid, column.calling_ae_title).where(column.study_instance_uid.in_(named))
+    return {row.study_instance_uid: row.calling_ae_title for row in connection.execute(found)}
 
 
 def _events(rows: Iterable[Row[tuple[object, ...]]]) -> list[AuditEvent]:
@@ -96,6 +203,11 @@ def _events(rows: Iterable[Row[tuple[object, ...]]]) -> list[AuditEvent]:
             sop_instance_uid=row.sop_instance_uid,
             outcome=row.outcome,
             detail=row.detail,
+            calling_ae_title=row.calling_ae_title,
+            probability=row.probability,
+            model=row.model,
+            previous_sha256=row.previous_sha256,
+            sha256=row.sha256,
         )
         for row in rows
     ]

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from . import audit
+
 SQLITE_NAME = "pacs-ai.sqlite"
 
 
@@ -33,11 +35,14 @@ class Database:
     def change(self) -> Iterator[Connection]:
         """One transaction: all of it is durable when the block ends, none of it when the block raises.
 
+        Its audit events are written last, because the chain has one end and whoever appends to it holds it until the
+        transaction is over: everything else of the transaction is done by then, and no two wait for each other.
+
         SQLite has a single writer; threads of this process queue here instead of polling its lock.
         Raises LedgerUnavailable when the database is locked, full or gone.
         """
         queue = self._writer if self.engine.dialect.name == "sqlite" else nullcontext()
-        with _translated(), queue, self.engine.begin() as connection:
+        with _translated(), queue, self.engine.begin() as connection, audit.collected(connection):
             yield connection
 
     def close(self) -> None:
@@ -65,9 +70,10 @@ def without_password(url: str) -> str:
 
 
 def _engine(url: str) -> Engine:
+    # Parameters may be a patient's: no error tells them.
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=16)
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=16)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine

@@ -271,11 +271,13 @@ class Ledger:
         event = AuditEvent(
             at=now,
             actor=self._actor,
-            action="refuse" if outcome.reason else "read",
+            action=audit.REFUSE if outcome.reason else "read",
             study_instance_uid=claimed.study_instance_uid,
             sop_instance_uid=outcome.sop_instance_uid,
             outcome=outcome.reason or outcome.outcome,
             detail=outcome.detail if outcome.reason else _evidence(outcome),
+            probability=outcome.probability,
+            model=_model(outcome),
         )
         audit.append(connection, event)
 
@@ -333,6 +335,7 @@ class Ledger:
             sop_instance_uid=instance.sop_instance_uid,
             outcome=outcome,
             detail=detail,
+            calling_ae_title=instance.calling_ae_title,
         )
         audit.append(connection, event)
 
@@ -387,6 +390,10 @@ def _replace_outcomes(connection: Connection, claimed: ClaimedStudy, found: Sequ
     connection.execute(delete(outcomes).where(outcomes.c.study_instance_uid == claimed.study_instance_uid))
     rows = [outcome_row(outcome, claimed) for outcome in found]
     connection.execute(insert(outcomes), rows)
+
+
+def _model(outcome: InstanceOutcome) -> str | None:
+    return f"{outcome.model_name} {outcome.model_version}" if outcome.model_name else None
 
 
 def _evidence(outcome: InstanceOutcome) -> str:

@@ -1,6 +1,6 @@
 """The nouns of the store: frozen values that go in and out of the ledger."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -56,7 +56,7 @@ class KeptFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInstance:
-    """An instance that was kept and may be answered with success."""
+    """An instance that was kept and may be answered with success; its patient's ID is in no text made of it."""
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -67,6 +67,7 @@ class StoredInstance:
     calling_ae_title: str
     received_at: datetime
     file: KeptFile
+    patient_id: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
-    """One line of the audit log; `identity` is None until it is written."""
+    """One line of the audit log; `identity` is None until it is written.
+
+    `calling_ae_title` is the station that sent the study; left out, it is that of the study when the event is written.
+    """
 
     at: datetime
     actor: str
@@ -203,4 +207,9 @@ class AuditEvent:
     sop_instance_uid: str | None = None
     outcome: str | None = None
     detail: str | None = None
+    calling_ae_title: str | None = None
+    probability: float | None = None
+    model: str | None = None
     identity: int | None = None
+    previous_sha256: str | None = None
+    sha256: str | None = None

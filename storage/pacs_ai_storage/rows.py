@@ -84,6 +84,7 @@ def stored_instance(row: AnyRow) -> StoredInstance:
         calling_ae_title=row.calling_ae_title,
         received_at=row.received_at,
         file=kept_file(row),
+        patient_id=row.patient_id,
     )
 
 

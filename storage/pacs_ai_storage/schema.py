@@ -16,9 +16,10 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
-NEWEST_REVISION = "0003"  # the last of the migrations; a test compares
+NEWEST_REVISION = "0004"  # the last of the migrations; a test compares
 NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
 metadata = MetaData(naming_convention=NAMING)
 
@@ -78,7 +79,8 @@ instances = Table(
     _uid("series_instance_uid", nullable=False),
     _uid("sop_class_uid", nullable=False),
     _uid("transfer_syntax_uid", nullable=False),
-    Column("accession_number", Text, nullable=False),
+    Column("accession_number", Text, nullable=False, index=True),
+    Column("patient_id", Text, index=True),
     Column("calling_ae_title", Text, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("path", Text, nullable=False),
@@ -147,18 +149,58 @@ negotiated_forms = Table(
     Column("decided_at", UtcDateTime, nullable=False),
 )
 
+_READ = text("probability IS NOT NULL")
 audit_events = Table(
     "audit_events",
     metadata,
-    # SQLite numbers rows by itself only when the key is a plain INTEGER.
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    # The number is the event's place in the chain: a database's own numbers leave gaps where a transaction failed.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("at", UtcDateTime, nullable=False),
     Column("actor", Text, nullable=False),
     Column("action", String(32), nullable=False),
-    _uid("study_instance_uid", index=True),
+    _uid("study_instance_uid"),
     _uid("sop_instance_uid"),
     Column("outcome", String(64)),
     Column("detail", Text),
+    Column("calling_ae_title", Text),  # the station that sent the study
+    Column("probability", Float),
+    Column("model", Text),
+    Column("previous_sha256", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
     Index("ix_audit_events_at", "at"),
-    sqlite_autoincrement=True,
+    # Each filter finds the newest first without sorting.
+    Index("ix_audit_events_study_instance_uid", "study_instance_uid", "at"),
+    Index("ix_audit_events_sop_instance_uid", "sop_instance_uid", "at"),
+    Index("ix_audit_events_action", "action", "at"),
+    Index("ix_audit_events_outcome", "outcome", "at"),
+    Index("ix_audit_events_actor", "actor", "at"),
+    Index("ix_audit_events_calling_ae_title", "calling_ae_title", "at"),
+    Index("ix_audit_events_model", "model", "at"),
+    Index(
+        "ix_audit_events_probability",
+        "at",
+        "probability",
+        sqlite_where=_READ,
+        postgresql_where=_READ,
+    ),
+)
+
+# One row: the last event. Whoever appends holds it until the transaction ends.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+
+# Where events were removed from the old end: the last that is gone, signed. The triggers let go only what one covers.
+audit_anchors = Table(
+    "audit_anchors",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("sha256", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("public_key", String(64), nullable=False),
+    Column("signature", String(128), nullable=False),
 )

@@ -108,10 +108,16 @@ def test_a_time_without_zone_is_not_taken(database: Database) -> None:
     assert found(database, AuditFilter()) == []
 
 
-def test_an_identity_is_never_given_twice(log: Database) -> None:
+def test_events_are_numbered_without_gaps_also_when_a_transaction_failed(log: Database) -> None:
+    def append_and_fail() -> None:
+        with log.change() as connection:
+            audit.append(connection, EVENTS[0])
+            connection.exec_driver_sql("SELECT * FROM nowhere")
+
+    with pytest.raises(Exception, match="nowhere"):
+        append_and_fail()
     with log.change() as connection:
-        connection.exec_driver_sql("DELETE FROM audit_events WHERE action = 'refuse-receive'")
         audit.append(connection, EVENTS[3])
 
     with log.read() as connection:
-        assert [event.identity for event in audit.query(connection, AuditFilter())] == [1, 2, 3, 5]
+        assert [event.identity for event in audit.query(connection, AuditFilter())] == [1, 2, 3, 4, 5]

@@ -233,7 +233,8 @@ def test_every_allowed_change_of_state_can_be_reached(database: Database) -> Non
     for life in LIVES:
         with database.change() as connection:
             for table in metadata.tables.values():
-                connection.execute(table.delete())
+                if not table.name.startswith("audit_"):  # the database keeps those
+                    connection.execute(table.delete())
         for step in life:
             step(database)
         changed |= changes_of(database)

@@ -5,11 +5,14 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from pacs_ai_storage import audit
+from pacs_ai_storage.audit import AuditFilter
 from pacs_ai_storage.database import Database, schema_revision
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.migration import alembic_configuration, migrate
 from pacs_ai_storage.records import StudyState
 from pacs_ai_storage.schema import NEWEST_REVISION, metadata
+from pacs_ai_storage.tampering import verify
 from sqlalchemy import create_engine, inspect
 
 from .studies import actions, arrived, bring_to, seen
@@ -56,6 +59,30 @@ def test_a_database_of_the_first_schema_keeps_its_deliveries_and_learns_to_say_t
     assert migrate(database) == ("0001", NEWEST_REVISION)
 
     assert [(item.state, item.delivered_as) for item in seen(database).deliveries] == [("ACCEPTED", None)] * 2
+    database.close()
+
+
+def test_the_events_of_an_older_database_are_chained_without_gaps(database_url: str) -> None:
+    database = Database(database_url)
+    migrate(database)
+    bring_to(StudyState.DELIVERED, database)
+    before = actions(database)
+    configuration = alembic_configuration()
+    with database.change() as connection:
+        configuration.attributes["connection"] = connection
+        command.downgrade(configuration, "0003")
+        connection.exec_driver_sql("DELETE FROM audit_events WHERE action = 'claim'")  # as a transaction that failed
+
+    migrate(database)
+
+    with database.read() as connection:
+        verdict = verify(connection, None)
+        reading = audit.query(connection, AuditFilter(action="read"))
+    assert (verdict.defect, verdict.events) == (None, len(before) - 1)
+    assert actions(database) == [event for event in before if event[0] != "claim"]
+    assert [(event.probability, event.model, event.calling_ae_title) for event in reading] == [
+        (0.93, "tiny 0.0.1", "MODALITY")
+    ]
     database.close()
 
 

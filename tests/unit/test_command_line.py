@@ -1,8 +1,11 @@
 """The commands as users and scripts call them: what they print, and the code they end with."""
 
+import csv
 import json
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +17,7 @@ from typing import Any
 import pytest
 from pacs_ai_storage.audit import append
 from pacs_ai_storage.claims import ClaimTerms
-from pacs_ai_storage.database import Database, sqlite_url
+from pacs_ai_storage.database import SQLITE_NAME, Database, sqlite_url
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.migration import migrate
 from pacs_ai_storage.records import (
@@ -45,7 +48,7 @@ QUERIES = [
     ["config", "show"],
     ["model", "show"],
 ]
-HEAVY = {"tensorflow", "keras", "highdicom", "alembic"}
+HEAVY = {"cryptography", "tensorflow", "keras", "highdicom", "alembic"}
 ALL_IN_ONE = """
 import json, sys
 from pacs_ai.cli import main
@@ -87,6 +90,7 @@ def _read_one_study(ledger: Ledger) -> None:
         calling_ae_title="MODALITY",
         received_at=AT,
         file=FILE,
+        patient_id="PAT-7",
     )
     report = ResultObject(
         kind="report",
@@ -222,6 +226,44 @@ def test_the_audit_log_is_searched_by_its_options(run: Run) -> None:
     assert [event["sop_instance_uid"] for event in lines(found.stdout)] == [IMAGE]
     assert [event["outcome"] for event in lines(newest.stdout)] == ["0xC000", "0xC000"]
     assert (before.returncode, before.stdout) == (0, "")
+
+
+def test_events_are_printed_as_csv_and_questions_have_names(run: Run) -> None:
+    printed = run("audit", "query", "--format", "csv", "--patient", "PAT-7", "--min-probability", "0.9")
+    unconfirmed = run("audit", "query", "--named", "unconfirmed-positives", "--since", "2026-01-01", "--json")
+    counted = run("audit", "query", "--named", "not-analysed", "--format", "csv")
+    without = run("audit", "query", "--named", "study")
+
+    assert [row["sop_instance_uid"] for row in csv.DictReader(printed.stdout.splitlines())] == [IMAGE]
+    assert [event["sop_instance_uid"] for event in lines(unconfirmed.stdout)] == [IMAGE]
+    assert counted.stdout.splitlines() == ["calling_ae_title,reason,instances"]
+    assert (without.returncode, "--study" in without.stderr) == (2, True)
+
+
+def test_the_log_is_verified_against_its_signed_head_and_a_changed_event_is_named(folder: Path, run: Run) -> None:
+    copy = folder.parent / "changed"
+    shutil.copytree(folder, copy)
+    exported = run("audit", "export", "--head", "head.json", cwd=copy)
+    (copy / "key.pem").write_text(run("audit", "key", cwd=copy).stdout, encoding="utf-8")
+    whole = run("audit", "verify", "--head", "head.json", "--key", "key.pem", cwd=copy)
+    events = lines(run("audit", "export", cwd=copy).stdout)
+    with closing(sqlite3.connect(copy / "pacs-ai-data" / SQLITE_NAME)) as database:
+        database.executescript("DROP TRIGGER audit_events_no_update; UPDATE audit_events SET actor = 'X' WHERE id = 4")
+
+    changed = run("audit", "verify", "--head", "head.json", cwd=copy)
+
+    assert (exported.returncode, whole.returncode, changed.returncode) == (0, 0, 1)
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    assert events[1]["previous_sha256"] == events[0]["sha256"]
+    assert changed.stderr == "event 4 was changed\n"
+
+
+def test_young_events_are_not_pruned(run: Run) -> None:
+    recently = f"{datetime.now(UTC) - timedelta(days=100):%Y-%m-%d}"
+
+    ended = run("audit", "prune", "--before", recently)
+
+    assert (ended.returncode, "keep_days = 190" in ended.stderr) == (2, True)
 
 
 def test_the_trail_of_a_study_is_shown_oldest_first(run: Run) -> None:

@@ -85,7 +85,7 @@ def test_settings_cannot_be_changed() -> None:
         ("[dicmo]\nport = 104", "dicmo: unknown setting; did you mean 'dicom'?"),
         ('[dicom.tls]\ncertificat = "a.pem"', "dicom.tls.certificat: unknown setting; did you mean 'certificate'?"),
         (NODE.format(name="pacs") + "prot = 1", "nodes.0.prot: unknown setting; did you mean 'port'?"),
-        ("[audit]\nxyzzy = 1", "audit.xyzzy: unknown setting; known here: url"),
+        ("[audit]\nxyzzy = 1", "audit.xyzzy: unknown setting; known here: keep_days, url"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(content: str, expected: str, problems: Any) -> None:

@@ -1,0 +1,81 @@
+"""Events of the audit log as they are printed: a table, JSON lines or CSV (RFC 4180)."""
+
+import csv
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+
+from pacs_ai_storage.records import AuditEvent
+
+from .output import print_json, print_table, short
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def print_events(events: Sequence[AuditEvent], form: Format) -> None:
+    """What happened, when, by whom, and what came of it."""
+    if form is Format.TABLE:
+        columns = ("id", "at", "actor", "action", "outcome", "study", "instance", "detail")
+        print_table(columns, [_row(event) for event in events])
+    else:
+        print_rows((_line(event) for event in events), form, columns=_COLUMNS)
+
+
+def print_whole_events(events: Iterable[AuditEvent], form: Format) -> None:
+    """Every column of the log, hashes included."""
+    print_rows((_whole_line(event) for event in events), form, columns=_WHOLE_COLUMNS)
+
+
+def print_rows(lines: Iterable[Mapping[str, object]], form: Format, *, columns: Sequence[str]) -> None:
+    """Rows that have these columns, in their order."""
+    if form is Format.JSON:
+        print_json(lines)
+        return
+    rows = ([line[name] for name in columns] for line in lines)
+    if form is Format.TABLE:
+        print_table(columns, rows)
+        return
+    writer = csv.writer(sys.stdout)
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
+def _row(event: AuditEvent) -> tuple[object, ...]:
+    return (
+        event.identity,
+        f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}",
+        event.actor,
+        event.action,
+        event.outcome,
+        short(event.study_instance_uid),
+        short(event.sop_instance_uid),
+        event.detail,
+    )
+
+
+def _whole_line(event: AuditEvent) -> dict[str, object]:
+    columns = asdict(event)
+    return {"id": columns.pop("identity"), **columns, "at": event.at.isoformat()}
+
+
+def _line(event: AuditEvent) -> dict[str, object]:
+    whole = _whole_line(event)
+    return {name: whole[name] for name in _COLUMNS}
+
+
+_COLUMNS = ("id", "at", "actor", "action", "study_instance_uid", "sop_instance_uid", "outcome", "detail")
+_WHOLE_COLUMNS = (
+    *_COLUMNS,
+    "calling_ae_title",
+    "probability",
+    "model",
+    "previous_sha256",
+    "sha256",
+)

@@ -1,0 +1,123 @@
+"""`audit verify`, `audit export`, `audit key` and `audit prune`: what proves that the log is as it was written."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pacs_ai_storage import audit
+
+from pacs_ai.errors import PacsAiError, TamperedLog, WrongUsage
+from pacs_ai.settings import Settings
+from pacs_ai.stores import now
+
+from .events import Format, print_whole_events
+from .options import ConfigOption, JsonOption, settings_of
+from .output import print_json
+from .stores import existing_database
+from .times import Time, instant
+
+if TYPE_CHECKING:
+    from pacs_ai_storage.signing import SignedLink, SigningKey
+
+
+def add_to(log: typer.Typer) -> None:
+    """The verbs are part of the group."""
+    log.command("verify")(audit_verify)
+    log.command("export")(audit_export)
+    log.command("key")(audit_key)
+    log.command("prune")(audit_prune)
+
+
+def audit_verify(
+    config: ConfigOption = None,
+    head: Annotated[list[Path] | None, typer.Option(help="A signed head that was exported; may be repeated.")] = None,
+    key: Annotated[Path | None, typer.Option(help="The public key (`audit key`); else the one in `data`.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Every event is as it was written, or the first that is not is named (exit code 1)."""
+    from pacs_ai_storage.signing import known_public_key, read_head, read_public_key  # noqa: PLC0415 - queries do not wait for cryptography
+    from pacs_ai_storage.tampering import verify  # noqa: PLC0415
+
+    settings = settings_of(config)
+    with existing_database(settings) as database, _usable(), database.read() as connection:
+        public_key = read_public_key(key) if key else known_public_key(settings.data)
+        verdict = verify(connection, public_key, [read_head(path) for path in head or ()])
+    if as_json:
+        defect = asdict(verdict.defect) if verdict.defect else None
+        print_json([{"verified": verdict.events, "last": asdict(verdict.last), "defect": defect}])
+    if verdict.defect:
+        raise TamperedLog(str(verdict.defect))
+    if not as_json:
+        since = f", after an anchor at event {verdict.start.sequence}" if verdict.start.sequence else ""
+        typer.echo(f"{verdict.events} events as they were written{since}; the last has {verdict.last.sha256}")
+
+
+def audit_export(
+    config: ConfigOption = None,
+    head: Annotated[Path | None, typer.Option(help="Write the signed head to this file, and no events.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="Of the events, on stdout.")] = Format.JSON,
+    since: Time = None,
+    until: Time = None,
+) -> None:
+    """The signed head in a file, or every event with its hashes on stdout, oldest first."""
+    settings = settings_of(config)
+    if head is not None:
+        _export_head(settings, head)
+        return
+    with existing_database(settings) as database, database.read() as connection:
+        wanted = audit.AuditFilter(since=instant(since), until=instant(until))
+        print_whole_events(audit.everything(connection, wanted), form)
+
+
+def _export_head(settings: Settings, path: Path) -> None:
+    from pacs_ai_storage.signing import Purpose, write_head  # noqa: PLC0415 - queries do not wait for cryptography
+    from pacs_ai_storage.tampering import current_head  # noqa: PLC0415
+
+    with existing_database(settings) as database, database.read() as connection:
+        link = current_head(connection)
+    signed: SignedLink = _signing_key(settings).sign(Purpose.HEAD, link, now())
+    write_head(signed, path)
+    typer.echo(f"event {signed.sequence}, {signed.sha256}, signed in {path}", err=True)
+
+
+def audit_key(config: ConfigOption = None) -> None:
+    """The public key of this place's log, on stdout; the key is made when there is none."""
+    sys.stdout.write(_signing_key(settings_of(config)).public_pem())
+
+
+def audit_prune(config: ConfigOption = None, before: Time = None) -> None:
+    """Events older than `audit.keep_days`, or than --before, are removed; a signed anchor stays in their place."""
+    from pacs_ai_storage.retention import prune  # noqa: PLC0415 - queries do not wait for cryptography
+
+    settings = settings_of(config)
+    youngest = now() - timedelta(days=settings.audit.keep_days)
+    end: datetime = instant(before) or youngest
+    if end > youngest:
+        message = f"--before is less than audit.keep_days = {settings.audit.keep_days} days ago"
+        raise WrongUsage(message)
+    with existing_database(settings) as database:
+        gone = prune(database, _signing_key(settings), end, now())
+    typer.echo(f"{gone} events removed")
+
+
+def _signing_key(settings: Settings) -> "SigningKey":
+    from pacs_ai_storage.signing import SigningKey  # noqa: PLC0415 - queries do not wait for cryptography
+
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _usable():
+        return SigningKey(settings.data)
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    from pacs_ai_storage.signing import UnusableKey  # noqa: PLC0415 - queries do not wait for cryptography
+
+    try:
+        yield
+    except UnusableKey as error:
+        raise PacsAiError(str(error)) from error
