@@ -1,19 +1,21 @@
-"""`audit query` and `audit show`."""
+"""`audit query`, `audit show` and `audit replay`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
 import typer
 from pacs_ai_storage import audit
-from pacs_ai_storage.records import AuditEvent
+from pacs_ai_storage.readings import readings_of
+from pacs_ai_storage.records import AuditEvent, KeptReading
 
 from .options import ConfigOption, JsonOption, settings_of
 from .output import print_json, print_table, short
+from .readings import reading_line
+from .replaying import TIME_FORMATS, audit_replay
 from .stores import StudyArgument, existing_database, one_study
 
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M"]
-Time = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="Local time.")]
+Time = Annotated[datetime | None, typer.Option(formats=TIME_FORMATS, help="Local time.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
     log = typer.Typer(help="The audit log: what came, what was said of it, where it went.", no_args_is_help=True)
     log.command("query")(audit_query)
     log.command("show")(audit_show)
+    log.command("replay")(audit_replay)
     app.add_typer(log, name="audit")
 
 
@@ -63,10 +66,18 @@ def audit_show(
         study = one_study(database, name)
         with database.read() as connection:
             events = audit.trail(connection, study)
-    _print(events, as_json=as_json)
+            kept = readings_of(connection, study)
+    _print(events, as_json=as_json, readings={(item.said.sop_instance_uid, item.read_at): item for item in kept})
 
 
-def _print(events: Sequence[AuditEvent], *, as_json: bool) -> None:
+def _print(
+    events: Sequence[AuditEvent],
+    *,
+    as_json: bool,
+    readings: Mapping[tuple[str | None, datetime], KeptReading] | None = None,
+) -> None:
+    """With readings, those events tell all of theirs that were written with them."""
+    readings = readings or {}
     if as_json:
         print_json(
             {
@@ -78,6 +89,12 @@ def _print(events: Sequence[AuditEvent], *, as_json: bool) -> None:
                 "sop_instance_uid": event.sop_instance_uid,
                 "outcome": event.outcome,
                 "detail": event.detail,
+                **(
+                    {"reading": reading_line(found)}
+                    if event.action in {"read", "refuse"}
+                    and (found := readings.get((event.sop_instance_uid, event.at)))
+                    else {}
+                ),
             }
             for event in events
         )
