@@ -75,10 +75,11 @@ class Population:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """A calibrated probability of pneumonia against the operating point."""
+    """A calibrated probability of pneumonia against the operating point; `logit` is what the network itself said."""
 
     probability: float
     threshold: float
+    logit: float | None = None
 
     @property
     def is_positive(self) -> bool:

@@ -5,20 +5,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
+from time import perf_counter
 
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.outbox import Outbox
-from pacs_ai_storage.records import ClaimedStudy, Delivery, InstanceOutcome, ResultObject, StudyResult
+from pacs_ai_storage.records import ClaimedStudy, Delivery, InstanceOutcome, ResultObject, Setup, StudyResult
 from pydicom.dataset import Dataset
 
 from .delivery import RetryPolicy, by_study, parcel_of, settle, settle_unreachable
 from .dimse.sender import Sender
 from .errors import PeerUnreachable
-from .findings import Classification, Classifier, Outcome, Priority, Reading, Refusal
+from .findings import Classification, Classifier, Outcome, Priority, Refusal
 from .header import text
 from .imaging.film import Film, read_header
 from .imaging.gate import is_radiograph
-from .opening import InstanceFile, OpenedInstance, OpeningTerms, open_instance
+from .judging import JudgedInstance, Stopwatch, judge
+from .opening import InstanceFile, OpeningTerms
+from .provenance import evidence_text
 from .results.capture import HeatMapPolicy, build_capture
 from .results.facts import Author, Edition, ReadImage, RefusedImage
 from .results.repair import Repair
@@ -37,17 +40,24 @@ class Reader:
     opening: OpeningTerms
     priority: PriorityPolicy
     heat_map: HeatMapPolicy
+    setup: Setup
     reports_refusals: bool = True
+    stopwatch: Stopwatch = perf_counter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceReading:
-    """What became of one instance: a classification or a refusal, and what results do not carry as it has it."""
+    """What became of one instance: a classification or a refusal, and what results do not carry as it has it.
+
+    `setup_sha256` and `evidence` say with what and by what it was read; without them where it could not be opened.
+    """
 
     file: InstanceFile
     classification: Classification | None = None
     refusal: Refusal | None = None
     repairs: tuple[Repair, ...] = ()
+    setup_sha256: str | None = None
+    evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +84,10 @@ def read_study(files: Sequence[InstanceFile], reader: Reader, edition: Edition) 
 
     The report answers for every radiograph, refused ones too; other objects are in the audit log alone.
     """
-    opened = [open_instance(file, reader.opening) for file in files]
-    films = [item for item in opened if isinstance(item.found, Film)]
-    said = reader.classifier.read([item.found.model_input for item in films if isinstance(item.found, Film)])
-    judged = {item.file: reading for item, reading in zip(films, said, strict=True)}
+    judged = judge(files, reader.classifier, reader.opening, reader.stopwatch)
     # What the network has not learned gets no probability: its refusal is all that goes on from here.
-    images = [(item.file, image) for item in films if (image := _read_image(item, judged[item.file]))]
-    refused = [(item, refusal) for item in opened if (refusal := _refusal_of(item, judged.get(item.file)))]
-    readings = [
-        InstanceReading(file=file, classification=image.reading.classification, repairs=repairs(image.header))
-        for file, image in images
-    ]
+    images = [(item.opened.file, image) for item in judged if (image := _read_image(item))]
+    refused = [(item.opened, item.refusal) for item in judged if item.refusal is not None]
     unread = [
         RefusedImage(header=item.header, refusal=refusal)
         for item, refusal in refused
@@ -92,33 +95,41 @@ def read_study(files: Sequence[InstanceFile], reader: Reader, edition: Edition) 
     ]
     # A report without a read image has its patient and study from the first refused one.
     named = unread[0].header if unread and not images and reader.reports_refusals else None
-    readings += [
+    begun = reader.stopwatch()
+    objects = _build(images, unread, reader, edition)
+    results_seconds = reader.stopwatch() - begun
+    readings = [
         InstanceReading(
-            file=item.file,
-            refusal=refusal,
-            repairs=repairs(item.header) if item.header is not None and item.header is named else (),
+            file=item.opened.file,
+            classification=None if item.refusal or item.reading is None else item.reading.classification,
+            refusal=item.refusal,
+            repairs=_repairs(item, named),
+            setup_sha256=reader.setup.sha256,
+            evidence=evidence_text(item, results_seconds=results_seconds),
         )
-        for item, refusal in refused
+        for item in sorted(judged, key=lambda item: item.refusal is not None)
     ]
     outcome = summarise([image.reading.classification for _, image in images])
     return StudyReading(
         readings=tuple(readings),
         outcome=outcome,
         priority=prioritise(outcome, [refusal for _, refusal in refused], reader.priority),
-        objects=_build(images, unread, reader, edition),
+        objects=objects,
     )
 
 
-def _read_image(item: OpenedInstance, reading: Reading) -> ReadImage | None:
-    if item.header is None or not isinstance(item.found, Film) or reading.refusal is not None:
+def _read_image(item: JudgedInstance) -> ReadImage | None:
+    header, film = item.opened.header, item.opened.found
+    if header is None or not isinstance(film, Film) or item.reading is None or item.refusal is not None:
         return None
-    return ReadImage(header=item.header, reading=reading, display=item.found.display)
+    return ReadImage(header=header, reading=item.reading, display=film.display)
 
 
-def _refusal_of(item: OpenedInstance, reading: Reading | None) -> Refusal | None:
-    if isinstance(item.found, Refusal):
-        return item.found
-    return None if reading is None else reading.refusal
+def _repairs(item: JudgedInstance, named: Dataset | None) -> tuple[Repair, ...]:
+    """Of the headers that results take over: those of read images, and the one that names a report of refusals."""
+    header = item.opened.header
+    is_taken_over = header is not None and (item.refusal is None or header is named)
+    return repairs(header) if header is not None and is_taken_over else ()
 
 
 def _build(
@@ -187,6 +198,8 @@ def outcome_of(item: InstanceReading, author: Author) -> InstanceOutcome:
             reason=item.refusal.reason,
             detail=item.refusal.detail,
             repairs=tuple(map(str, item.repairs)),
+            setup_sha256=item.setup_sha256,
+            evidence=item.evidence,
         )
     return InstanceOutcome(
         sop_instance_uid=item.file.sop_instance_uid,
@@ -197,6 +210,8 @@ def outcome_of(item: InstanceReading, author: Author) -> InstanceOutcome:
         model_version=author.model.version,
         model_sha256=author.model.sha256,
         repairs=tuple(map(str, item.repairs)),
+        setup_sha256=item.setup_sha256,
+        evidence=item.evidence,
     )
 
 

@@ -26,6 +26,7 @@ from .inference.card import ModelCard, read_card, verify
 from .opening import OpeningTerms
 from .policies import priority_policy
 from .process import Reader, deliver_results
+from .provenance import in_words, setup_of
 from .readers import Readers
 from .results.facts import Author
 from .settings import Node, Settings
@@ -78,6 +79,7 @@ def build_reader(settings: Settings, card: ModelCard, classifier: Classifier, fi
         ),
         priority=priority_policy(settings),
         heat_map=settings.results.heat_map,
+        setup=setup_of(settings, card),
         reports_refusals=settings.results.report_refusals,
     )
 
@@ -198,6 +200,7 @@ class Service:
 
     def _read_with(self, reader: Reader) -> None:
         classifier = reader.classifier
+        self.stores.ledger.read_with(reader.setup, now(), detail=in_words(reader.setup))
         self._ready.set()
         log.info("reading with %s %s", classifier.identity.name, classifier.identity.version)
         readers = Readers(

@@ -4,11 +4,15 @@ import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from enum import StrEnum
 
-from pacs_ai_storage.records import AuditEvent
+from pacs_ai_storage.records import AuditEvent, KeptReading
 
 from .output import print_json, print_table, short
+from .readings import reading_line
+
+Readings = Mapping[tuple[str | None, datetime], KeptReading]
 
 
 class Format(StrEnum):
@@ -19,11 +23,13 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-def print_events(events: Sequence[AuditEvent], form: Format) -> None:
-    """What happened, when, by whom, and what came of it."""
+def print_events(events: Sequence[AuditEvent], form: Format, readings: Readings | None = None) -> None:
+    """What happened, when, by whom, and what came of it; as JSON with all of the reading that an event tells of."""
     if form is Format.TABLE:
         columns = ("id", "at", "actor", "action", "outcome", "study", "instance", "detail")
         print_table(columns, [_row(event) for event in events])
+    elif form is Format.JSON:
+        print_json({**_line(event), **_reading(event, readings or {})} for event in events)
     else:
         print_rows((_line(event) for event in events), form, columns=_COLUMNS)
 
@@ -63,6 +69,14 @@ def _row(event: AuditEvent) -> tuple[object, ...]:
 def _whole_line(event: AuditEvent) -> dict[str, object]:
     columns = asdict(event)
     return {"id": columns.pop("identity"), **columns, "at": event.at.isoformat()}
+
+
+def _reading(event: AuditEvent, readings: Readings) -> dict[str, object]:
+    """The reading that was written with the event."""
+    if event.action not in {"read", "refuse"}:
+        return {}
+    found = readings.get((event.sop_instance_uid, event.at))
+    return {} if found is None else {"reading": reading_line(found)}
 
 
 def _line(event: AuditEvent) -> dict[str, object]:

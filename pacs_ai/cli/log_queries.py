@@ -1,4 +1,4 @@
-"""`audit query` and `audit show`."""
+"""`audit query`, `audit show` and `audit replay`."""
 
 import sys
 from dataclasses import asdict, replace
@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 from pacs_ai_storage import audit
+from pacs_ai_storage.readings import readings_of
 
 from pacs_ai.errors import WrongUsage
 from pacs_ai.stores import now
 
-from .events import Format, print_events, print_rows
+from .events import Format, Readings, print_events, print_rows
 from .options import ConfigOption, JsonOption, settings_of
+from .replaying import audit_replay
 from .stores import StudyArgument, existing_database, one_study
 from .times import Time, instant
 
@@ -36,6 +38,7 @@ def add_to(app: typer.Typer) -> typer.Typer:
     log = typer.Typer(help="The audit log: what came, what was said of it, where it went.", no_args_is_help=True)
     log.command("query")(audit_query)
     log.command("show")(audit_show)
+    log.command("replay")(audit_replay)
     app.add_typer(log, name="audit")
     return log
 
@@ -117,4 +120,6 @@ def audit_show(
         study = one_study(database, name)
         with database.read() as connection:
             events = audit.trail(connection, study)
-    print_events(events, Format.JSON if as_json else Format.TABLE)
+            kept = readings_of(connection, study)
+    readings: Readings = {(item.said.sop_instance_uid, item.read_at): item for item in kept}
+    print_events(events, Format.JSON if as_json else Format.TABLE, readings)

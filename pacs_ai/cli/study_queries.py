@@ -20,6 +20,7 @@ from pacs_ai.worklist import WaitingStudy, WorklistEntry, order
 
 from .options import ConfigOption, JsonOption, settings_of
 from .output import percent, print_json, print_table, short
+from .readings import reading_line
 from .stores import StudyArgument, existing_database, one_study
 
 _COLUMNS = ("", "priority", "outcome", "probability", "waiting", "accession", "study", "why")
@@ -164,6 +165,7 @@ def _study_line(view: StudyView, data: Path) -> dict[str, object]:
             {
                 "sop_instance_uid": item.sop_instance_uid,
                 "sop_class_uid": item.sop_class_uid,
+                "calling_ae_title": item.calling_ae_title,
                 "received_at": item.received_at.isoformat(),
                 "sha256": item.file.sha256,
                 "path": str(data / "instances" / item.file.path),
@@ -181,6 +183,7 @@ def _study_line(view: StudyView, data: Path) -> dict[str, object]:
             }
             for item in view.outcomes
         ],
+        "readings": [reading_line(item) for item in view.readings],
         "objects": [
             {
                 "kind": item.kind,

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M"]
-Time = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="Local time.")]
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M"]
+Time = Annotated[datetime | None, typer.Option(formats=FORMATS, help="Local time.")]
 
 
 def instant(local: datetime | None) -> datetime | None:

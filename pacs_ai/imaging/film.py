@@ -1,5 +1,6 @@
 """An instance on disk, opened: its header, or the reason why there is none; its pixels, once, in the sizes needed."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,15 @@ _MAX_INFLATED = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Film:
-    """One radiograph, small enough to keep: for the network and for the eye (uint8, longer side at most 1024)."""
+    """One radiograph, small enough to keep: for the network and for the eye (uint8, longer side at most 1024).
+
+    `pixel_data_sha256` is of the value of Pixel Data as the data set has it: encapsulated where it is, inflated where
+    the data set was deflated.
+    """
 
     model_input: ModelInput
     display: NDArray[np.uint8]
+    pixel_data_sha256: str
 
 
 def read_header(path: Path, *, max_bytes: int) -> Dataset:
@@ -52,11 +58,13 @@ def open_film(path: Path, *, input_size: int) -> Film:
     """The pixels of an instance that the gate let pass; raises UndecodablePixels, LimitExceeded."""
     image = _read(path, stop_before_pixels=False)
     stored = decode(image)
+    pixel_data_sha256 = hashlib.sha256(image.PixelData).hexdigest()
     del image.PixelData  # ten readers at once would hold each film twice
     transform = grey_transform(image, stored)
     return Film(
         model_input=to_model_input(transform, stored, input_size),
         display=to_display(transform, stored, display_size(image, max_side=DISPLAY_SIDE)),
+        pixel_data_sha256=pixel_data_sha256,
     )
 
 

@@ -70,6 +70,13 @@ def examine(header: Dataset, policy: GatePolicy) -> Refusal | None:
     return None
 
 
+def words_of_descriptions(header: Dataset) -> tuple[str, ...]:
+    """The words of the header's descriptions that a check knows; what else stands there is nobody's business."""
+    described = " ".join(_described(header))
+    known = (_CHEST_WORDS, _OTHER_PART_WORDS, _FRONTAL_WORDS, _OTHER_VIEW_WORDS, _PROCESSED_WORDS)
+    return tuple(dict.fromkeys(found[0] for pattern in known for found in pattern.finditer(described)))
+
+
 def _refuse(reason: RefusalReason, detail: str) -> Refusal:
     return Refusal(reason=reason, detail=detail)
 

@@ -81,8 +81,8 @@ def _answer(replies: BinaryIO, path: Path, input_size: int) -> None:
 
 def _send(replies: BinaryIO, film: Film) -> None:
     model_input, display = film.model_input.pixels, film.display
-    shapes = {"model_input": model_input.shape, "display": display.shape}
-    _reply(replies, {"outcome": FILM, **shapes}, model_input.tobytes(), display.tobytes())
+    told = {"model_input": model_input.shape, "display": display.shape, "pixel_data_sha256": film.pixel_data_sha256}
+    _reply(replies, {"outcome": FILM, **told}, model_input.tobytes(), display.tobytes())
 
 
 def _reply(replies: BinaryIO, document: dict[str, object], *content: bytes) -> None:

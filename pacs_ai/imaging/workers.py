@@ -95,6 +95,7 @@ class _Process:
         return Film(
             model_input=ModelInput(pixels=np.frombuffer(pixels, np.float32).reshape(input_size, input_size, 1)),
             display=np.frombuffer(display, np.uint8).reshape(rows, columns),
+            pixel_data_sha256=str(document["pixel_data_sha256"]),
         )
 
     def _no_longer_than(self, seconds: float) -> "_Watch":

@@ -55,7 +55,7 @@ class CardClassifier:
     def _reading(self, logit: float, heat: NDArray[np.float32] | None, refusal: Refusal | None) -> Reading:
         return Reading(
             classification=Classification(
-                probability=self._card.calibration.probability(logit), threshold=self.threshold
+                probability=self._card.calibration.probability(logit), threshold=self.threshold, logit=logit
             ),
             heat_map=None if heat is None else _scaled(heat),
             refusal=refusal,

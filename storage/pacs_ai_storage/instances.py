@@ -7,12 +7,21 @@ import shutil
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 
 from .records import KeptFile
 
 Piece = bytes | memoryview
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Condition(StrEnum):
+    """How a kept file is found again."""
+
+    INTACT = "intact"
+    CHANGED = "changed"
+    GONE = "gone"
 
 
 class OutOfSpace(Exception):
@@ -72,6 +81,15 @@ class InstanceStore:
     def locate(self, file: KeptFile) -> Path:
         """Where the file lies."""
         return self._root / file.path
+
+    def condition(self, file: KeptFile) -> Condition:
+        """Whether the file is there and has the content that it was kept with."""
+        try:
+            with self.locate(file).open("rb") as opened:
+                found = hashlib.file_digest(opened, "sha256").hexdigest()
+        except FileNotFoundError:
+            return Condition.GONE
+        return Condition.INTACT if found == file.sha256 else Condition.CHANGED
 
 
 def _write(part: Path, pieces: Iterable[Piece]) -> tuple[int, str]:

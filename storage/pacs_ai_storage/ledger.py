@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from . import audit
 from .claims import MAX_ATTEMPTS, ClaimTerms, claimable
 from .database import Database
+from .readings import keep_readings, keep_setup
 from .records import (
     TRANSITIONS,
     AuditEvent,
@@ -16,6 +17,7 @@ from .records import (
     InstanceOutcome,
     Receipt,
     ResultObject,
+    Setup,
     StoredInstance,
     StudyResult,
     StudyState,
@@ -39,6 +41,11 @@ class Ledger:
         """The event is in the audit log; nothing else changes."""
         with self._database.change() as connection:
             audit.append(connection, event)
+
+    def read_with(self, setup: Setup, now: datetime, *, detail: str = "") -> None:
+        """The setup is known, and an event with the detail says so where the last one in the log is another."""
+        with self._database.change() as connection:
+            keep_setup(connection, setup, self._actor, now, detail)
 
     def record(self, instance: StoredInstance) -> Receipt:
         """The instance belongs to its study once; a new one in a study already read reopens it as revision + 1."""
@@ -161,6 +168,7 @@ class Ledger:
         with self._database.change() as connection:
             study = _leased(connection, claimed)
             _replace_outcomes(connection, claimed, result.outcomes)
+            keep_readings(connection, claimed, result.outcomes, now)
             for item in result.objects:
                 self._queue(connection, claimed, item, nodes, now)
             for outcome in result.outcomes:
@@ -400,4 +408,5 @@ def _evidence(outcome: InstanceOutcome) -> str:
     return (
         f"probability={outcome.probability:.6f} threshold={outcome.threshold:.6f} "
         f"model={outcome.model_name} {outcome.model_version} sha256={outcome.model_sha256}"
+        f"{f' setup={outcome.setup_sha256}' if outcome.setup_sha256 else ''}"
     )

@@ -75,6 +75,7 @@ class InstanceOutcome:
     """What was said of one instance: a probability, or the code of the reason why there is none.
 
     `repairs` are sentences about what results do not carry as the instance has it; they are kept in the audit log.
+    `setup_sha256` names the Setup that read it, `evidence` is what it went by, as text that means nothing here.
     """
 
     sop_instance_uid: str
@@ -87,6 +88,35 @@ class InstanceOutcome:
     model_version: str | None = None
     model_sha256: str | None = None
     repairs: tuple[str, ...] = ()
+    setup_sha256: str | None = None
+    evidence: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """All that reads instances: the network, the pixel pipeline, settings and software, as text named by its hash."""
+
+    sha256: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptReading:
+    """What was said of an instance in one revision of its study; `setup` is None for one of an earlier version."""
+
+    study_instance_uid: str
+    revision: int
+    read_at: datetime
+    said: InstanceOutcome
+    setup: Setup | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupChange:
+    """From `at` on, a service read with this setup, and with another one before."""
+
+    at: datetime
+    setup: Setup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

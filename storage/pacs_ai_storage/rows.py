@@ -1,6 +1,7 @@
 """Rows of the tables to records and back."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import datetime
 
 from sqlalchemy import Connection, Row, Table
 
@@ -11,8 +12,10 @@ from .records import (
     DeliveryState,
     InstanceOutcome,
     KeptFile,
+    KeptReading,
     NegotiatedForm,
     ResultObject,
+    Setup,
     StoredInstance,
     StudyRecord,
     StudyState,
@@ -52,12 +55,19 @@ def instance_row(instance: StoredInstance) -> dict[str, object]:
 def outcome_row(outcome: InstanceOutcome, claimed: ClaimedStudy) -> dict[str, object]:
     """An outcome of a claimed study as columns."""
     columns = asdict(outcome)
-    columns.pop("repairs")
+    for name in ("repairs", "setup_sha256", "evidence"):
+        columns.pop(name)
     return {
         **columns,
         "study_instance_uid": claimed.study_instance_uid,
         "revision": claimed.revision,
     }
+
+
+def reading_row(outcome: InstanceOutcome, claimed: ClaimedStudy, read_at: datetime) -> dict[str, object]:
+    """The reading of an instance in this revision as columns."""
+    kept = {"setup_sha256": outcome.setup_sha256, "evidence": outcome.evidence, "read_at": read_at}
+    return outcome_row(outcome, claimed) | kept
 
 
 def object_row(item: ResultObject, claimed: ClaimedStudy) -> dict[str, object]:
@@ -100,6 +110,17 @@ def instance_outcome(row: AnyRow) -> InstanceOutcome:
         model_name=row.model_name,
         model_version=row.model_version,
         model_sha256=row.model_sha256,
+    )
+
+
+def kept_reading(row: AnyRow) -> KeptReading:
+    """A row of `readings` joined with `setups`."""
+    return KeptReading(
+        study_instance_uid=row.study_instance_uid,
+        revision=row.revision,
+        read_at=row.read_at,
+        said=replace(instance_outcome(row), setup_sha256=row.setup_sha256, evidence=row.evidence),
+        setup=None if row.document is None else Setup(sha256=row.setup_sha256, document=row.document),
     )
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0004"  # the last of the migrations; a test compares
+NEWEST_REVISION = "0006"  # the last of the migrations; a test compares
 NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
 metadata = MetaData(naming_convention=NAMING)
 
@@ -102,6 +102,33 @@ outcomes = Table(
     Column("model_name", Text),
     Column("model_version", Text),
     Column("model_sha256", String(64)),
+)
+
+# Every reading of every revision; `outcomes` holds the newest alone.
+readings = Table(
+    "readings",
+    metadata,
+    _uid("sop_instance_uid", primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    _uid("study_instance_uid", nullable=False, index=True),
+    Column("read_at", UtcDateTime, nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("reason", String(64)),
+    Column("detail", Text),
+    Column("probability", Float),
+    Column("threshold", Float),
+    Column("model_name", Text),
+    Column("model_version", Text),
+    Column("model_sha256", String(64)),
+    Column("setup_sha256", String(64)),
+    Column("evidence", Text),
+)
+
+setups = Table(
+    "setups",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("document", Text, nullable=False),
 )
 
 objects = Table(

@@ -6,7 +6,8 @@ from sqlalchemy import Connection, select
 
 from .audit import latest_repairs
 from .outbox import joined_deliveries
-from .records import AuditEvent, Delivery, InstanceOutcome, ResultObject, StoredInstance, StudyRecord
+from .readings import readings_of
+from .records import AuditEvent, Delivery, InstanceOutcome, KeptReading, ResultObject, StoredInstance, StudyRecord
 from .rows import delivery, instance_outcome, result_object, stored_instance, study_record
 from .schema import deliveries, instances, objects, outcomes, studies
 
@@ -18,6 +19,7 @@ class StudyView:
     study: StudyRecord
     instances: tuple[StoredInstance, ...]
     outcomes: tuple[InstanceOutcome, ...]
+    readings: tuple[KeptReading, ...]
     objects: tuple[ResultObject, ...]
     deliveries: tuple[Delivery, ...]
     repairs: tuple[AuditEvent, ...]
@@ -62,6 +64,7 @@ def show_study(connection: Connection, study_instance_uid: str) -> StudyView | N
             instance_outcome(found)
             for found in connection.execute(select(outcomes).where(outcomes.c.study_instance_uid == study_instance_uid))
         ),
+        readings=tuple(readings_of(connection, study_instance_uid)),
         objects=tuple(
             result_object(found)
             for found in connection.execute(

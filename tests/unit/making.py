@@ -20,6 +20,7 @@ from pacs_ai.imaging.gate import GatePolicy
 from pacs_ai.imaging.opener import FilmOpener
 from pacs_ai.opening import InstanceFile, OpeningTerms
 from pacs_ai.process import Reader
+from pacs_ai.provenance import setup_from
 from pacs_ai.results.capture import HeatMapPolicy, build_capture
 from pacs_ai.results.facts import Author, Edition, ReadImage
 from pacs_ai.results.report import build_report
@@ -42,6 +43,7 @@ PRIORITY = PriorityPolicy(
         PriorityLevel.ROUTINE: timedelta(hours=24),
     },
 )
+SETUP = setup_from({"model": {"name": "tiny", "version": "0.0.1"}, "pixel_pipeline": "1"})
 FILMS = FilmOpener(at_once=2)
 atexit.register(FILMS.close)
 CHILDREN = GatePolicy(population=Population(min_age_years=1, max_age_years=5))
@@ -120,6 +122,7 @@ def make_reader(**changes: Any) -> Reader:
         opening=OpeningTerms(gate=CHILDREN, films=FILMS, input_size=classifier.input_size, max_bytes=64 << 20),
         priority=PRIORITY,
         heat_map="positive",
+        setup=SETUP,
     )
     opening = {key: changes.pop(key) for key in ("gate", "films", "max_bytes") if key in changes}
     return replace(reader, opening=replace(reader.opening, **opening), **changes)
