@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 import socket
 import sys
 import threading
@@ -238,6 +239,7 @@ class Service:
             longest=timedelta(seconds=terms.max_retry_seconds),
             give_up_after=timedelta(hours=terms.give_up_after_hours),
             associations=terms.associations,
+            chance=random.random,
         )
         outbox, instances = self.stores.outbox, self.stores.instances
         self._repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)
