@@ -28,6 +28,10 @@ def the_whole() -> float:
     return 1.0
 
 
+# An archive may answer before it has indexed an instance; also, what is sent together is asked for together.
+FIRST_PROOF = timedelta(seconds=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """Exponential backoff from `first` to `longest`, until `give_up_after` has passed since queueing.
@@ -109,9 +113,20 @@ def lower_form(path: Path, sop_instance_uid: str, rung: UID) -> Form:
     )
 
 
-def settle(delivery: Delivery, outcome: SendOutcome, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
-    """The outcome of one instance stands in the outbox."""
-    if outcome.is_accepted:
+def settle(
+    delivery: Delivery,
+    outcome: SendOutcome,
+    outbox: Outbox,
+    retry: RetryPolicy,
+    now: datetime,
+    *,
+    is_proof_asked: bool,
+) -> None:
+    """The outcome of one instance stands in the outbox; where proof is asked for, success is not the end."""
+    if outcome.is_accepted and is_proof_asked:
+        form = _delivered(outcome)
+        outbox.accept_unproved(delivery, now, outcome.detail, prove_at=now + FIRST_PROOF, form=form)
+    elif outcome.is_accepted:
         outbox.accept(delivery, now, outcome.detail, form=_delivered(outcome))
     elif outcome.answer is Answer.PERMANENT:
         outbox.give_up([delivery], now, outcome.detail)

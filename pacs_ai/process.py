@@ -232,7 +232,7 @@ def deliver_results(
         parcels = [parcel_of(delivery, store) for delivery in share]
         try:
             for delivery, outcome in zip(share, sender.send(node, parcels), strict=True):
-                settle(delivery, outcome, outbox, retry, now())
+                settle(delivery, outcome, outbox, retry, now(), is_proof_asked=node.proof != "none")
         except PeerUnreachable as error:
             return error
         return None
