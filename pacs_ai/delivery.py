@@ -1,6 +1,6 @@
-"""When a delivery is tried again and when it is given up; what was accepted is never sent again."""
+"""When a delivery is tried again and when it is given up; what was accepted and proved is never sent again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +11,8 @@ from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import DeliveredForm, Delivery
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
-from .dimse.sender import Form, Parcel, SendOutcome
+from .dimse.sender import Answer, Form, Parcel, SendOutcome
+from .errors import PeerRefused, PeerUnreachable
 from .results.capture import uncompressed
 from .results.ladder import RUNGS, lower_uid, lowered_file
 
@@ -22,19 +23,33 @@ FORMS: dict[str, tuple[tuple[UID, UID], ...]] = {
 }
 
 
+def the_whole() -> float:
+    """A chance that takes nothing off a pause."""
+    return 1.0
+
+
+# An archive may answer before it has indexed an instance; also, what is sent together is asked for together.
+FIRST_PROOF = timedelta(seconds=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Exponential backoff from `first` to `longest`, until `give_up_after` has passed since queueing."""
+    """Exponential backoff from `first` to `longest`, until `give_up_after` has passed since queueing.
+
+    `chance` draws from [0, 1]: a pause is between a half and the whole of its length, so that services that lost the
+    same PACS at the same moment do not come back to it at the same moment.
+    """
 
     first: timedelta
     longest: timedelta
     give_up_after: timedelta
     associations: int = 1
+    chance: Callable[[], float] = the_whole
 
     def pause(self, attempts: int) -> timedelta:
         """How long to wait after that many failed attempts before this one."""
         doubled = self.first.total_seconds() * 2.0 ** min(attempts, 64)
-        return timedelta(seconds=min(doubled, self.longest.total_seconds()))
+        return timedelta(seconds=min(doubled, self.longest.total_seconds()) * (1 + self.chance()) / 2)
 
     def is_over(self, delivery: Delivery, now: datetime) -> bool:
         """Whether the delivery has been tried for long enough."""
@@ -98,12 +113,25 @@ def lower_form(path: Path, sop_instance_uid: str, rung: UID) -> Form:
     )
 
 
-def settle(delivery: Delivery, outcome: SendOutcome, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
-    """The outcome of one instance stands in the outbox."""
-    if outcome.is_accepted:
+def settle(
+    delivery: Delivery,
+    outcome: SendOutcome,
+    outbox: Outbox,
+    retry: RetryPolicy,
+    now: datetime,
+    *,
+    is_proof_asked: bool,
+) -> None:
+    """The outcome of one instance stands in the outbox; where proof is asked for, success is not the end."""
+    if outcome.is_accepted and is_proof_asked:
+        form = _delivered(outcome)
+        outbox.accept_unproved(delivery, now, outcome.detail, prove_at=now + FIRST_PROOF, form=form)
+    elif outcome.is_accepted:
         outbox.accept(delivery, now, outcome.detail, form=_delivered(outcome))
+    elif outcome.answer is Answer.PERMANENT:
+        outbox.give_up([delivery], now, outcome.detail)
     else:
-        settle_unreachable([delivery], outcome.detail, outbox, retry, now)
+        try_later([delivery], outcome.detail, outbox, retry, now)
 
 
 def _delivered(outcome: SendOutcome) -> DeliveredForm:
@@ -121,7 +149,13 @@ def form_name(sop_class_uid: str, transfer_syntax_uid: str) -> str:
     return f"{UID(sop_class_uid).name}, {UID(transfer_syntax_uid).name}"
 
 
-def settle_unreachable(due: Sequence[Delivery], detail: str, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
+def wait_for_node(node: str, detail: str, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
+    """All that is due to the node waits for it together, so that it arrives in order of priority when it is back."""
+    until = now + retry.pause(outbox.attempts_on(node))
+    outbox.hold(node, until, now, detail, queued_after=now - retry.give_up_after)
+
+
+def try_later(due: Sequence[Delivery], detail: str, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
     """Each delivery is tried again after its pause, or given up when its time is over."""
     over = [delivery for delivery in due if retry.is_over(delivery, now)]
     if over:
@@ -129,3 +163,13 @@ def settle_unreachable(due: Sequence[Delivery], detail: str, outbox: Outbox, ret
     again = [(delivery, now + retry.pause(delivery.attempts)) for delivery in due if not retry.is_over(delivery, now)]
     if again:
         outbox.postpone(again, now, detail)
+
+
+def settle_association(
+    share: Sequence[Delivery], error: PeerUnreachable | None, outbox: Outbox, retry: RetryPolicy, now: datetime
+) -> None:
+    """Deliveries of an association that did not come about are given up where the node refused it for good."""
+    if isinstance(error, PeerRefused):
+        outbox.give_up(share, now, str(error))
+    elif error is not None:
+        try_later(share, str(error), outbox, retry, now)

@@ -25,6 +25,10 @@ class PeerUnreachable(PacsAiError):
     exit_code = 4
 
 
+class PeerRefused(PeerUnreachable):
+    """A remote AE that rejected the association permanently, or accepted nothing of what was proposed."""
+
+
 class ModelError(PacsAiError):
     """A model file or card that is missing, damaged or not the one it claims to be."""
 

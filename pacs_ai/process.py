@@ -12,9 +12,9 @@ from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import ClaimedStudy, Delivery, InstanceOutcome, ResultObject, Setup, StudyResult
 from pydicom.dataset import Dataset
 
-from .delivery import RetryPolicy, by_study, parcel_of, settle, settle_unreachable
+from .delivery import RetryPolicy, by_study, parcel_of, settle, settle_association, wait_for_node
 from .dimse.sender import Sender
-from .errors import PeerUnreachable
+from .errors import PeerRefused, PeerUnreachable
 from .findings import Classification, Classifier, Outcome, Priority, Refusal
 from .header import text
 from .imaging.film import Film, read_header
@@ -243,15 +243,21 @@ def deliver_results(
     due = outbox.due(node.name, now())
     shares = by_study(due, retry.associations)
 
-    def deliver(share: Sequence[Delivery]) -> None:
+    def deliver(share: Sequence[Delivery]) -> PeerUnreachable | None:
         parcels = [parcel_of(delivery, store) for delivery in share]
         try:
             for delivery, outcome in zip(share, sender.send(node, parcels), strict=True):
-                settle(delivery, outcome, outbox, retry, now())
+                settle(delivery, outcome, outbox, retry, now(), is_proof_asked=node.proof != "none")
         except PeerUnreachable as error:
-            settle_unreachable(share, str(error), outbox, retry, now())
+            return error
+        return None
 
     with ThreadPoolExecutor(max(1, len(shares)), thread_name_prefix=f"deliver-{node.name}") as pool:
-        for _ in pool.map(deliver, shares):
-            pass
+        errors = list(pool.map(deliver, shares))
+    if errors and all(error is not None and not isinstance(error, PeerRefused) for error in errors):
+        wait_for_node(node.name, str(errors[0]), outbox, retry, now())
+    else:
+        # A node that has no room for so many associations is not away.
+        for share, error in zip(shares, errors, strict=True):
+            settle_association(share, error, outbox, retry, now())
     return len(due)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 import socket
 import sys
 import threading
@@ -14,6 +15,8 @@ from pacs_ai_storage.database import LedgerUnavailable
 
 from . import __version__
 from .delivery import RetryPolicy
+from .dimse.commitment import CommitmentReport
+from .dimse.commitment_scp import CommitmentScp
 from .dimse.listener import Listener, listen
 from .dimse.sender import Sender
 from .errors import DecoderUnavailable
@@ -27,6 +30,7 @@ from .opening import OpeningTerms
 from .policies import priority_policy
 from .process import Reader, deliver_results
 from .provenance import in_words, setup_of
+from .proving import MOST_AT_ONCE, ProofPolicy, Prover, note_report
 from .readers import Readers
 from .results.facts import Author
 from .settings import Node, Settings
@@ -40,6 +44,7 @@ _RECEIVING_PAUSE = timedelta(seconds=0.4)
 _PATIENCE = timedelta(seconds=2)
 _NETWORK_NICE = 10
 _PAUSE_AFTER_TROUBLE = 5.0
+_PROOF_SECONDS = 1.0
 
 
 def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
@@ -118,19 +123,35 @@ class Service:
         self._stop = threading.Event()
         self._is_asked_to_stop = False
         self._ready = threading.Event()
-        self._threads = ThreadPoolExecutor(max_workers=1 + len(settings.nodes), thread_name_prefix="service")
+        self._threads = ThreadPoolExecutor(max_workers=1 + 2 * len(settings.nodes), thread_name_prefix="service")
         self._running: list[Future[None]] = []
         self.stores = open_stores(settings)
+        self._commitment = CommitmentScp(
+            nodes=settings.nodes,
+            proofs=self.stores.proofs,
+            store=self.stores.instances,
+            ledger=self.stores.ledger,
+            sender=self._sender(),
+            now=now,
+        )
 
     def start(self) -> Listener:
         """Instances are accepted; the network is loaded meanwhile, and reading begins when it is there."""
         verify(self._card)
-        self._listener = listen(self._settings.dicom, self.stores.instances, self.stores.ledger, port=self._port)
+        self._listener = listen(
+            self._settings.dicom,
+            self.stores.instances,
+            self.stores.ledger,
+            port=self._port,
+            commitment=self._commitment.handlers(self._note_report),
+        )
         # Holding the port makes us the only service of this name: what it had begun before is ours to take up.
         self.stores.ledger.release_leases(self._owner, now())
         self._run(self._read)
         for node in self._settings.nodes:
             self._run(self._deliver, node)
+            if node.proof != "none":
+                self._run(self._prove, node)
         self._log_start()
         return self._listener
 
@@ -180,6 +201,7 @@ class Service:
         """Everything has ended and is closed."""
         self._stop.set()
         self._listener.stop()
+        self._commitment.stop()
         self._threads.shutdown()
         self.stores.database.close()
 
@@ -222,11 +244,11 @@ class Service:
         finally:
             readers.finish()
 
-    def _repeat(self, step: Callable[[], bool]) -> None:
+    def _repeat(self, step: Callable[[], bool], *, pause_between: float = _POLL_SECONDS) -> None:
         """The step is taken until the service stops; after one that found nothing to do there is a pause."""
         while not self._stop.is_set():
             try:
-                pause = 0.0 if step() else _POLL_SECONDS
+                pause = 0.0 if step() else pause_between
             except LedgerUnavailable:
                 log.exception("the ledger is not available; trying again")
                 pause = _PAUSE_AFTER_TROUBLE
@@ -234,13 +256,36 @@ class Service:
                 self._stop.wait(pause)
 
     def _deliver(self, node: Node) -> None:
-        sender = Sender(self._settings.dicom.ae_title, max_pdu=self._settings.dicom.max_pdu)
+        sender, retry = self._sender(), self._retry_policy()
+        outbox, instances = self.stores.outbox, self.stores.instances
+        self._repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)
+
+    def _prove(self, node: Node) -> None:
+        prover = Prover(
+            node=node,
+            proofs=self.stores.proofs,
+            store=self.stores.instances,
+            sender=self._sender(),
+            policy=ProofPolicy(
+                within=timedelta(seconds=self._settings.delivery.prove_within_seconds), retry=self._retry_policy()
+            ),
+            now=now,
+        )
+        # What is sent within a pause is asked for together.
+        self._repeat(lambda: prover.prove_due() == MOST_AT_ONCE, pause_between=_PROOF_SECONDS)
+
+    def _note_report(self, report: CommitmentReport) -> None:
+        note_report(report, self.stores.proofs, self._retry_policy(), now())
+
+    def _sender(self) -> Sender:
+        return Sender(self._settings.dicom.ae_title, max_pdu=self._settings.dicom.max_pdu)
+
+    def _retry_policy(self) -> RetryPolicy:
         terms = self._settings.delivery
-        retry = RetryPolicy(
+        return RetryPolicy(
             first=timedelta(seconds=terms.first_retry_seconds),
             longest=timedelta(seconds=terms.max_retry_seconds),
             give_up_after=timedelta(hours=terms.give_up_after_hours),
             associations=terms.associations,
+            chance=random.random,
         )
-        outbox, instances = self.stores.outbox, self.stores.instances
-        self._repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)

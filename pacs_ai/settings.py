@@ -129,9 +129,9 @@ class Node(_Section):
 
     @field_validator("proof")
     @classmethod
-    def _only_none(cls, value: str) -> str:
-        if value != "none":
-            message = 'only "none" is in this version: a delivery ends with the C-STORE status'
+    def _not_by_web(cls, value: str) -> str:
+        if value == "qido":
+            message = 'no DICOMweb in this version: "c-find" asks the same of the DICOM port'
             raise ValueError(message)
         return value
 
@@ -143,6 +143,7 @@ class DeliverySettings(_Section):
     max_retry_seconds: Annotated[float, Field(gt=0)] = 900
     give_up_after_hours: Annotated[float, Field(gt=0)] = 72
     associations: Annotated[int, Field(ge=1, le=16)] = 4
+    prove_within_seconds: Annotated[float, Field(gt=0)] = 300
 
 
 class AuditSettings(_Section):

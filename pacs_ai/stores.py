@@ -8,6 +8,7 @@ from pacs_ai_storage.database import Database, sqlite_url
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Outbox
+from pacs_ai_storage.proofs import Proofs
 
 from .settings import Settings
 
@@ -30,6 +31,7 @@ class Stores:
     instances: InstanceStore
     ledger: Ledger
     outbox: Outbox
+    proofs: Proofs
 
 
 def open_stores(settings: Settings) -> Stores:
@@ -43,4 +45,10 @@ def open_stores(settings: Settings) -> Stores:
         Path(settings.data) / "instances", reserve_bytes=int(settings.ingest.disk_reserve_gb * 1e9)
     )
     instances.sweep()
-    return Stores(database=database, instances=instances, ledger=Ledger(database), outbox=Outbox(database))
+    return Stores(
+        database=database,
+        instances=instances,
+        ledger=Ledger(database),
+        outbox=Outbox(database),
+        proofs=Proofs(database),
+    )

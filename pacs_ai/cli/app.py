@@ -9,7 +9,7 @@ import typer
 from pacs_ai import __version__
 from pacs_ai.errors import PacsAiError
 
-from . import checks, doctor, files, log_proofs, log_queries, running, study_queries
+from . import checks, deliveries, doctor, files, log_proofs, log_queries, running, study_queries
 
 app = typer.Typer(
     name="pacs-ai",
@@ -38,6 +38,7 @@ def _root(
 running.add_to(app)
 files.add_to(app)
 study_queries.add_to(app)
+deliveries.add_to(app)
 log_proofs.add_to(log_queries.add_to(app))
 checks.add_to(app)
 doctor.add_to(app)

@@ -1,16 +1,15 @@
-"""`worklist`, `studies` and `deliveries`: plain selects, printed. None of them loads the network."""
+"""`worklist` and `studies`: plain selects, printed. None of them loads the network."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pacs_ai_storage.ledger import Ledger
-from pacs_ai_storage.records import Delivery, DeliveryState, StudyRecord
-from pacs_ai_storage.views import StudyView, list_deliveries, show_study, unread_studies
+from pacs_ai_storage.records import StudyRecord
+from pacs_ai_storage.views import StudyView, show_study, unread_studies
 
 from pacs_ai.errors import NotFound
 from pacs_ai.findings import PriorityLevel
@@ -18,6 +17,7 @@ from pacs_ai.policies import priority_policy
 from pacs_ai.stores import now
 from pacs_ai.worklist import WaitingStudy, WorklistEntry, order
 
+from .deliveries import delivery_line, print_deliveries
 from .options import ConfigOption, JsonOption, settings_of
 from .output import percent, print_json, print_table, short
 from .readings import reading_line
@@ -37,9 +37,6 @@ def add_to(app: typer.Typer) -> None:
     studies.command("mark-read")(studies_mark_read)
     studies.command("requeue")(studies_requeue)
     app.add_typer(studies, name="studies")
-    deliveries = typer.Typer(help="The outbox.", no_args_is_help=True)
-    deliveries.command("list")(deliveries_list)
-    app.add_typer(deliveries, name="deliveries")
 
 
 def worklist(
@@ -194,7 +191,7 @@ def _study_line(view: StudyView, data: Path) -> dict[str, object]:
             }
             for item in view.objects
         ],
-        "deliveries": [_delivery_line(item) for item in view.deliveries],
+        "deliveries": [delivery_line(item) for item in view.deliveries],
         "repairs": [{"sop_instance_uid": item.sop_instance_uid, "detail": item.detail} for item in view.repairs],
     }
 
@@ -218,7 +215,7 @@ def _print_study(view: StudyView) -> None:
     )
     for event in view.repairs:
         typer.echo(f"repaired  {event.sop_instance_uid}: {event.detail}")
-    _print_deliveries(view.deliveries)
+    print_deliveries(view.deliveries)
 
 
 def studies_mark_read(name: StudyArgument, config: ConfigOption = None) -> None:
@@ -244,53 +241,3 @@ def studies_requeue(
             message = f"study {study} {why}"
             raise NotFound(message)
     typer.echo("queued again")
-
-
-def deliveries_list(
-    config: ConfigOption = None,
-    node: Annotated[str | None, typer.Option(help="Only this node.")] = None,
-    state: Annotated[DeliveryState | None, typer.Option(help="Only this state.", case_sensitive=False)] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 100,
-    as_json: JsonOption = False,
-) -> None:
-    """What went to which node, what waits, and why."""
-    with existing_database(settings_of(config)) as database, database.read() as connection:
-        found = list_deliveries(connection, node=node, state=state, limit=limit)
-    if as_json:
-        print_json(_delivery_line(item) for item in found)
-    else:
-        _print_deliveries(found)
-
-
-def _print_deliveries(found: Sequence[Delivery]) -> None:
-    print_table(
-        ("node", "state", "kind", "object", "attempts", "next or accepted", "status"),
-        [
-            (
-                item.node,
-                item.state,
-                item.object.kind,
-                short(item.object.sop_instance_uid),
-                item.attempts,
-                f"{(item.accepted_at or item.next_attempt_at).astimezone():%Y-%m-%d %H:%M:%S}",
-                item.detail,
-            )
-            for item in found
-        ],
-    )
-
-
-def _delivery_line(item: Delivery) -> dict[str, object]:
-    return {
-        "node": item.node,
-        "state": item.state,
-        "kind": item.object.kind,
-        "sop_instance_uid": item.object.sop_instance_uid,
-        "study_instance_uid": item.study_instance_uid,
-        "attempts": item.attempts,
-        "queued_at": item.queued_at.isoformat(),
-        "next_attempt_at": item.next_attempt_at.isoformat(),
-        "accepted_at": item.accepted_at.isoformat() if item.accepted_at else None,
-        "delivered_as": asdict(item.delivered_as) if item.delivered_as else None,
-        "detail": item.detail,
-    }

@@ -14,6 +14,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pacs_ai.imaging.decoders import DECODABLE
 
 VERIFICATION = UID("1.2.840.10008.1.1")
+COMMITMENT = UID("1.2.840.10008.1.20.1")
 RADIOGRAPHS = (
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
@@ -65,6 +66,11 @@ def new_ae(ae_title: str, limits: TimeLimits | None = None) -> AE:
     ae.acse_timeout = limits.associate
     ae.dimse_timeout = ae.network_timeout = limits.answer
     return ae
+
+
+def accept_commitment(ae: AE) -> None:
+    """The AE takes requests for storage commitment, and reports of nodes that propose to be the SCP (PS3.4 J)."""
+    ae.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
 
 
 def accept_everything_stored(ae: AE) -> None:

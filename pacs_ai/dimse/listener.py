@@ -3,7 +3,7 @@
 import io
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from pacs_ai.deflation import inflate
 from pacs_ai.header import PARSE_ERRORS, quietly, text
 from pacs_ai.settings import DicomSettings
 
-from .contexts import accept_everything_stored, new_ae
+from .contexts import accept_commitment, accept_everything_stored, new_ae
 from .transport import read_in_large_pieces
 
 log = logging.getLogger(__name__)
@@ -72,15 +72,17 @@ def listen(
     ledger: Ledger,
     *,
     port: int | None = None,
+    commitment: Sequence[evt.EventHandlerType] = (),
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Listener:
-    """The SCP accepts associations; OSError when the port cannot be bound."""
+    """The SCP accepts associations; `commitment` handles storage commitment. OSError when the port cannot be bound."""
     ae = new_ae(settings.ae_title)
     ae.maximum_associations = settings.max_associations
     ae.maximum_pdu_size = settings.max_pdu
     ae.require_called_aet = True
     ae.require_calling_aet = list(settings.allowed_calling_ae_titles)
     accept_everything_stored(ae)
+    accept_commitment(ae)
 
     def on_c_store(event: evt.Event) -> Dataset:
         return _answer(event, store, ledger, now)
@@ -90,6 +92,7 @@ def listen(
         (evt.EVT_C_ECHO, lambda _event: 0x0000),
         (evt.EVT_REJECTED, _on_rejected),
         (evt.EVT_CONN_OPEN, read_in_large_pieces),
+        *commitment,
     ]
     address = (settings.host, settings.port if port is None else port)
     server = cast("ThreadedAssociationServer", ae.start_server(address, block=False, evt_handlers=handlers))

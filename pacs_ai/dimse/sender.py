@@ -5,15 +5,17 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
-from pacs_ai.errors import PeerUnreachable
+from pacs_ai.errors import PeerRefused, PeerUnreachable
 from pacs_ai.header import PARSE_ERRORS
 from pacs_ai.settings import Node
 
@@ -24,6 +26,16 @@ log = logging.getLogger(__name__)
 _MAX_CONTEXTS = 128
 _WARNINGS = range(0xB000, 0xC000)
 _SOP_CLASS_NOT_SUPPORTED = 0x0122
+_DUPLICATE_SOP_INSTANCE = 0x0111  # ours are derived from what they say: the node has this very instance
+# PS3.4 B.2.3 and PS3.7 C: what is wrong with the instance or with us, and will be so at the next try.
+_PERMANENT = frozenset(
+    (
+        *range(0xA900, 0xAA00),
+        *range(0xC000, 0xD000),
+        *(0x0105, 0x0106, 0x0112, 0x0115, 0x0117, 0x0118, 0x0119, 0x0120, 0x0121, 0x0122, 0x0124, 0x0211, 0x0212),
+    )
+)
+_REJECTED_PERMANENT = 0x01  # PS3.8 9.3.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +60,27 @@ class Parcel:
     fallbacks: tuple[Form, ...] = ()
 
 
+class Answer(StrEnum):
+    """What a try came to: accepted, perhaps later, or never as things are."""
+
+    ACCEPTED = "accepted"
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOutcome:
     """What the node said to one instance; `form` is the fallback that it was said of, None for the file itself."""
 
     parcel: Parcel
-    is_accepted: bool
+    answer: Answer
     detail: str
     form: Form | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the node took the instance."""
+        return self.answer is Answer.ACCEPTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +103,14 @@ class Sender:
         self._max_pdu = max_pdu
 
     def send(self, node: Node, parcels: Sequence[Parcel]) -> Iterator[SendOutcome]:
-        """One outcome for each parcel, as it comes; raises PeerUnreachable when there is no association at all."""
-        with self._association(node, _contexts(parcels)) as association:
+        """One outcome for each parcel, as it comes; without any association PeerUnreachable, PeerRefused for good."""
+        with self.association(node, _contexts(parcels)) as association:
             for number, parcel in enumerate(parcels):
                 yield _store(association, parcel, number)
 
     def echo(self, node: Node) -> str:
         """The status of C-ECHO; raises PeerUnreachable."""
-        with self._association(node, [build_context(VERIFICATION)]) as association:
+        with self.association(node, [build_context(VERIFICATION)]) as association:
             status = association.send_c_echo()
             if "Status" not in status:
                 message = f"{_address(node)} did not answer the C-ECHO"
@@ -95,7 +120,7 @@ class Sender:
     def interview(self, node: Node, proposals: Sequence[tuple[str, str]]) -> Interview:
         """What the node takes of pairs of SOP class and transfer syntax; nothing is stored. Raises PeerUnreachable."""
         contexts = [build_context(UID(sop_class), UID(syntax)) for sop_class, syntax in proposals]
-        with self._association(node, [build_context(VERIFICATION), *contexts]) as association:
+        with self.association(node, [build_context(VERIFICATION), *contexts]) as association:
             accepted = frozenset(
                 (str(context.abstract_syntax), str(context.transfer_syntax[0]))
                 for context in association.accepted_contexts
@@ -104,16 +129,30 @@ class Sender:
             return Interview(accepted=accepted, echo=f"0x{status.Status:04X}" if "Status" in status else None)
 
     @contextmanager
-    def _association(self, node: Node, contexts: list[PresentationContext]) -> Iterator[Association]:
+    def association(
+        self,
+        node: Node,
+        contexts: list[PresentationContext],
+        *,
+        handlers: Sequence[evt.EventHandlerType] = (),
+        roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    ) -> Iterator[Association]:
+        """An association with the node, released afterwards; raises PeerUnreachable, PeerRefused for good."""
         # Sends the bytes of the file instead of a data set decoded and encoded anew.
         _config.STORE_SEND_CHUNKED_DATASET = True
         ae: AE = new_ae(self._ae_title, self._limits)
         ae.maximum_pdu_size = self._max_pdu
         association = ae.associate(
-            node.host, node.port, contexts=contexts, ae_title=node.ae_title, max_pdu=self._max_pdu
+            node.host,
+            node.port,
+            contexts=contexts,
+            ae_title=node.ae_title,
+            max_pdu=self._max_pdu,
+            ext_neg=list(roles),
+            evt_handlers=list(handlers),
         )
         if not association.is_established:
-            raise PeerUnreachable(_why(association, node))
+            raise _failure(association, node)
         _send_at_once(association)
         try:
             yield association
@@ -128,14 +167,16 @@ def _send_at_once(association: Association) -> None:
         association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _why(association: Association, node: Node) -> str:
+def _failure(association: Association, node: Node) -> PeerUnreachable:
     if association.is_rejected:
         rejection = association.acceptor.primitive
-        reason = rejection.reason_str if rejection is not None else "no reason given"
-        return f"{_address(node)} rejected the association: {reason}"
+        if rejection is None:
+            return PeerUnreachable(f"{_address(node)} rejected the association: no reason given")
+        kind = PeerRefused if rejection.result == _REJECTED_PERMANENT else PeerUnreachable
+        return kind(f"{_address(node)} rejected the association: {rejection.reason_str}")
     if association.acceptor.primitive is not None:
-        return f"{_address(node)} accepted none of the proposed presentation contexts"
-    return f"{_address(node)} cannot be reached; is it running, and is the port open?"
+        return PeerRefused(f"{_address(node)} accepted none of the proposed presentation contexts")
+    return PeerUnreachable(f"{_address(node)} cannot be reached; is it running, and is the port open?")
 
 
 def _address(node: Node) -> str:
@@ -155,13 +196,14 @@ def _context_pairs(parcel: Parcel) -> list[tuple[str, str]]:
 def _store(association: Association, parcel: Parcel, number: int) -> SendOutcome:
     """The outcome of the first form that the node takes; some accept a SOP class and refuse its instances (0x0122)."""
     if not association.is_established:
-        return SendOutcome(parcel=parcel, is_accepted=False, detail="the association ended before this instance")
+        detail = "the association ended before this instance"
+        return SendOutcome(parcel=parcel, answer=Answer.TRANSIENT, detail=detail)
     forms = [form for form in (None, *parcel.fallbacks) if _is_accepted(association, form or parcel)]
     if not forms:
         detail = f"SOP class {parcel.sop_class_uid} in transfer syntax {parcel.transfer_syntax_uid} was not accepted"
         if parcel.fallbacks:
             detail += ", nor was any other form of it"
-        return SendOutcome(parcel=parcel, is_accepted=False, detail=detail)
+        return SendOutcome(parcel=parcel, answer=Answer.PERMANENT, detail=detail)
     for form in forms[:-1]:
         outcome, status = _store_as(association, parcel, form, number)
         if status != _SOP_CLASS_NOT_SUPPORTED:
@@ -177,21 +219,27 @@ def _store_as(
         content = parcel.path if form is None else form.build()
         status = association.send_c_store(content, msg_id=number % 65535 + 1)
     except (*PARSE_ERRORS, RuntimeError) as error:
-        detail = f"not sent: {type(error).__name__}"
-        return SendOutcome(parcel=parcel, is_accepted=False, detail=detail, form=form), None
+        detail = f"not sent: {type(error).__name__}"  # its disk may be back later
+        return SendOutcome(parcel=parcel, answer=Answer.TRANSIENT, detail=detail, form=form), None
     if "Status" not in status:
         association.abort()  # a late answer must not be taken for that to the next instance
         detail = "no response: aborted or timed out"
-        return SendOutcome(parcel=parcel, is_accepted=False, detail=detail, form=form), None
+        return SendOutcome(parcel=parcel, answer=Answer.TRANSIENT, detail=detail, form=form), None
     code = int(status.Status)
     comment = str(status.get("ErrorComment") or "")
     outcome = SendOutcome(
         parcel=parcel,
-        is_accepted=code == 0x0000 or code in _WARNINGS,
+        answer=_answer(code),
         detail=" ".join(filter(None, (f"0x{code:04X}", comment, form.name if form else ""))),
         form=form,
     )
     return outcome, code
+
+
+def _answer(status: int) -> Answer:
+    if status in (0x0000, _DUPLICATE_SOP_INSTANCE) or status in _WARNINGS:
+        return Answer.ACCEPTED
+    return Answer.PERMANENT if status in _PERMANENT else Answer.TRANSIENT
 
 
 def _is_accepted(association: Association, form: Parcel | Form) -> bool:

@@ -1,17 +1,38 @@
 """The outbox: one row per object and node, from queued to accepted; it survives restarts."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Select, and_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from . import audit
 from .database import Database
+from .delivery_rows import (
+    append_event,
+    change_delivery,
+    close_study,
+    delivered_columns,
+    joined_by_priority,
+    joined_deliveries,
+    lock_study,
+)
 from .negotiations import remember
-from .records import AuditEvent, DeliveredForm, Delivery, DeliveryState, StudyState
+from .records import AuditEvent, DeliveredForm, Delivery, DeliveryState
 from .rows import delivery
-from .schema import deliveries, objects, studies
+from .schema import deliveries
+
+_ACCEPTABLE = (DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which deliveries an operator means; None asks for any."""
+
+    node: str | None = None
+    study_instance_uid: str | None = None
+    sop_instance_uid: str | None = None
 
 
 class Outbox:
@@ -21,18 +42,23 @@ class Outbox:
         self._database = database
 
     def due(self, node: str, now: datetime, *, limit: int = 64) -> list[Delivery]:
-        """Pending deliveries of a node whose time has come: oldest study first, captures before the report on them."""
+        """Pending deliveries of a node, once the time of one has come: the most urgent study first, then the oldest.
+
+        With one that is due go all that wait for the node to be there again: its return is the same for all of them.
+        Captures come before the report on them.
+        """
         statement = (
-            joined_deliveries()
+            joined_by_priority()
             .where(
-                deliveries.c.node == node,
-                deliveries.c.state == DeliveryState.PENDING,
-                deliveries.c.next_attempt_at <= now,
+                _pending(node),
+                or_(deliveries.c.next_attempt_at <= now, deliveries.c.unreachable_since.is_not(None)),
             )
-            .order_by(deliveries.c.queued_at, deliveries.c.study_instance_uid, objects.c.kind)
             .limit(limit)
         )
+        is_one_due = select(deliveries.c.node).where(_pending(node), deliveries.c.next_attempt_at <= now).limit(1)
         with self._database.read() as connection:
+            if connection.execute(is_one_due).first() is None:
+                return []
             return [delivery(row) for row in connection.execute(statement)]
 
     def accept(self, accepted: Delivery, now: datetime, detail: str, *, form: DeliveredForm | None = None) -> None:
@@ -41,105 +67,143 @@ class Outbox:
         What the node takes is remembered with it, and the audit log says so when it is first known or has changed.
         """
         with self._database.change() as connection:
-            _lock_study(connection, accepted.study_instance_uid)
-            _set(
-                connection,
-                accepted,
-                state=DeliveryState.ACCEPTED,
-                accepted_at=now,
-                attempts=accepted.attempts + 1,
-                detail=detail,
-                **_delivered_columns(form),
-            )
-            _append(connection, accepted, "deliver", "accepted", now, detail)
-            if form is not None:
-                remember(connection, accepted.node, accepted.object.kind, form, now)
-            _close_study(connection, accepted.study_instance_uid, now)
+            lock_study(connection, accepted.study_instance_uid)
+            values = {"state": DeliveryState.ACCEPTED, "accepted_at": now, "sent_at": now}
+            _note_acceptance(connection, accepted, now, detail, form, values)
+            close_study(connection, accepted.study_instance_uid, now)
+
+    def accept_unproved(
+        self, accepted: Delivery, now: datetime, detail: str, *, prove_at: datetime, form: DeliveredForm | None = None
+    ) -> None:
+        """The node answered with success: the object is SENT, and the node is asked for it from `prove_at` on."""
+        with self._database.change() as connection:
+            values = {
+                "state": DeliveryState.SENT,
+                "sent_at": now,
+                "next_attempt_at": prove_at,
+                "proof_tries": 0,
+                "transaction_uid": None,
+            }
+            _note_acceptance(connection, accepted, now, detail, form, values)
 
     def postpone(self, failed: Sequence[tuple[Delivery, datetime]], now: datetime, detail: str) -> None:
-        """Each is tried again, with the same bytes, at the time beside it."""
+        """Each is tried again, with the same bytes, at the time beside it; what was cancelled meanwhile is not."""
         with self._database.change() as connection:
             for item, until in failed:
-                _set(connection, item, attempts=item.attempts + 1, next_attempt_at=until, detail=detail)
-                _append(connection, item, "deliver", "postponed", now, detail)
+                values = {"attempts": item.attempts + 1, "next_attempt_at": until, "detail": detail}
+                if change_delivery(connection, item, DeliveryState.PENDING, unreachable_since=None, **values):
+                    append_event(connection, item, "deliver", "postponed", now, detail)
 
     def give_up(self, failed: Sequence[Delivery], now: datetime, detail: str) -> None:
         """Each is FAILED and stays listed until it is retried or cancelled."""
         with self._database.change() as connection:
             for item in failed:
-                _set(connection, item, state=DeliveryState.FAILED, attempts=item.attempts + 1, detail=detail)
-                _append(connection, item, "deliver", "given up", now, detail)
+                values = {"state": DeliveryState.FAILED, "attempts": item.attempts + 1, "detail": detail}
+                if change_delivery(connection, item, DeliveryState.PENDING, unreachable_since=None, **values):
+                    append_event(connection, item, "deliver", "given up", now, detail)
 
+    def attempts_on(self, node: str) -> int:
+        """How often the node was tried in vain since it was last there."""
+        waiting = and_(_pending(node), deliveries.c.unreachable_since.is_not(None))
+        with self._database.read() as connection:
+            return connection.execute(select(func.max(deliveries.c.attempts)).where(waiting)).scalar() or 0
 
-def joined_deliveries() -> Select[tuple[object, ...]]:
-    """Deliveries with the object that each carries."""
-    return select(
-        deliveries.c.node,
-        deliveries.c.state,
-        deliveries.c.attempts,
-        deliveries.c.queued_at,
-        deliveries.c.next_attempt_at,
-        deliveries.c.accepted_at,
-        deliveries.c.detail.label("delivery_detail"),
-        deliveries.c.delivered_name,
-        deliveries.c.delivered_sop_class_uid,
-        deliveries.c.delivered_sop_instance_uid,
-        deliveries.c.delivered_transfer_syntax_uid,
-        objects,
-    ).join(objects, objects.c.sop_instance_uid == deliveries.c.sop_instance_uid)
+    def hold(self, node: str, until: datetime, now: datetime, detail: str, *, queued_after: datetime) -> None:
+        """The node is away: all that is due to it waits until the same time, and what was queued before is FAILED.
 
-
-def _delivered_columns(form: DeliveredForm | None) -> dict[str, object]:
-    return {} if form is None else {f"delivered_{column}": value for column, value in asdict(form).items()}
-
-
-def _set(connection: Connection, item: Delivery, **values: object) -> None:
-    this = and_(deliveries.c.sop_instance_uid == item.object.sop_instance_uid, deliveries.c.node == item.node)
-    connection.execute(update(deliveries).where(this).values(**values))
-
-
-def _append(connection: Connection, item: Delivery, action: str, outcome: str, now: datetime, detail: str) -> None:
-    event = AuditEvent(
-        at=now,
-        actor=item.node,
-        action=action,
-        study_instance_uid=item.study_instance_uid,
-        sop_instance_uid=item.object.sop_instance_uid,
-        outcome=outcome,
-        detail=detail,
-    )
-    audit.append(connection, event)
-
-
-def _lock_study(connection: Connection, study_instance_uid: str) -> None:
-    # Two nodes that accept at the same moment would each see the other's delivery open.
-    connection.execute(
-        select(studies.c.state).where(studies.c.study_instance_uid == study_instance_uid).with_for_update()
-    )
-
-
-def _close_study(connection: Connection, study_instance_uid: str, now: datetime) -> None:
-    still_open: Sequence[object] = connection.execute(
-        select(deliveries.c.node)
-        .where(
-            deliveries.c.study_instance_uid == study_instance_uid,
-            deliveries.c.state.in_([DeliveryState.PENDING, DeliveryState.FAILED]),
+        The audit log says so of the node at each try, and of each object once.
+        """
+        waiting = and_(
+            _pending(node), or_(deliveries.c.next_attempt_at <= until, deliveries.c.unreachable_since.is_not(None))
         )
-        .limit(1)
-    ).all()
-    if still_open:
-        return
-    closed = connection.execute(
-        update(studies)
-        .where(studies.c.study_instance_uid == study_instance_uid, studies.c.state == StudyState.READY)
-        .values(state=StudyState.DELIVERED)
+        with self._database.change() as connection:
+            _give_up_all(connection, and_(waiting, deliveries.c.queued_at <= queued_after), now, detail)
+            for row in connection.execute(
+                joined_deliveries().where(waiting, deliveries.c.unreachable_since.is_(None))
+            ).all():
+                append_event(connection, delivery(row), "deliver", "postponed", now, detail)
+            connection.execute(
+                update(deliveries)
+                .where(waiting)
+                .values(
+                    attempts=deliveries.c.attempts + 1,
+                    next_attempt_at=until,
+                    detail=detail,
+                    unreachable_since=func.coalesce(deliveries.c.unreachable_since, now),
+                )
+            )
+            audit.append(
+                connection, AuditEvent(at=now, actor=node, action="deliver", outcome="unreachable", detail=detail)
+            )
+
+    def retry(self, choice: Choice, now: datetime, *, actor: str) -> int:
+        """What was given up, or waits, is due now and has all its time again; returns how many deliveries."""
+        values: dict[str, Any] = {
+            "state": DeliveryState.PENDING,
+            "attempts": 0,
+            "queued_at": now,
+            "next_attempt_at": now,
+            "unreachable_since": None,
+        }
+        with self._database.change() as connection:
+            chosen = _chosen(connection, choice, DeliveryState.FAILED, DeliveryState.PENDING)
+            for item in chosen:
+                change_delivery(connection, item, item.state, **values)
+                append_event(connection, item, "retry", item.node, now, item.detail, actor=actor)
+            return len(chosen)
+
+    def cancel(self, choice: Choice, now: datetime, *, actor: str) -> int:
+        """What was not accepted is never sent again; returns how many deliveries.
+
+        A study of which nothing else is open is DELIVERED, if a node has accepted any object of it.
+        """
+        with self._database.change() as connection:
+            chosen = _chosen(connection, choice, DeliveryState.FAILED, DeliveryState.PENDING, DeliveryState.SENT)
+            for item in chosen:
+                change_delivery(connection, item, item.state, state=DeliveryState.CANCELLED, unreachable_since=None)
+                append_event(connection, item, "cancel", item.node, now, item.detail, actor=actor)
+            for study in sorted({item.study_instance_uid for item in chosen}):
+                lock_study(connection, study)
+                close_study(connection, study, now)
+            return len(chosen)
+
+
+def _pending(node: str) -> ColumnElement[bool]:
+    return and_(deliveries.c.node == node, deliveries.c.state == DeliveryState.PENDING)
+
+
+def _note_acceptance(
+    connection: Connection,
+    item: Delivery,
+    now: datetime,
+    detail: str,
+    form: DeliveredForm | None,
+    values: dict[str, object],
+) -> None:
+    values |= {"attempts": item.attempts + 1, "detail": detail, "unreachable_since": None}
+    # Also what was cancelled or given up while it was on its way: the node has it.
+    if change_delivery(connection, item, *_ACCEPTABLE, **values, **delivered_columns(form)):
+        append_event(connection, item, "deliver", "accepted", now, detail)
+        if form is not None:
+            remember(connection, item.node, item.object.kind, form, now)
+
+
+def _give_up_all(connection: Connection, condition: ColumnElement[bool], now: datetime, detail: str) -> None:
+    for row in connection.execute(joined_deliveries().where(condition)).all():
+        item = delivery(row)
+        values = {"state": DeliveryState.FAILED, "attempts": item.attempts + 1, "detail": detail}
+        change_delivery(connection, item, DeliveryState.PENDING, unreachable_since=None, **values)
+        append_event(connection, item, "deliver", "given up", now, detail)
+
+
+def _chosen(connection: Connection, choice: Choice, *states: DeliveryState) -> list[Delivery]:
+    conditions = [
+        deliveries.c.node == choice.node if choice.node else None,
+        deliveries.c.study_instance_uid == choice.study_instance_uid if choice.study_instance_uid else None,
+        deliveries.c.sop_instance_uid == choice.sop_instance_uid if choice.sop_instance_uid else None,
+    ]
+    statement = joined_deliveries().where(
+        deliveries.c.state.in_(states), *(condition for condition in conditions if condition is not None)
     )
-    if closed.rowcount:
-        event = AuditEvent(
-            at=now,
-            actor="service",
-            action="finish",
-            study_instance_uid=study_instance_uid,
-            outcome=StudyState.DELIVERED,
-        )
-        audit.append(connection, event)
+    locked = statement.with_for_update(of=deliveries).order_by(deliveries.c.queued_at)
+    return [delivery(row) for row in connection.execute(locked)]

@@ -29,9 +29,10 @@ TRANSITIONS: dict[StudyState, frozenset[StudyState]] = {
 
 
 class DeliveryState(StrEnum):
-    """Where one object stands with one node."""
+    """Where one object stands with one node; SENT: it answered with success, and the proof is outstanding."""
 
     PENDING = "PENDING"
+    SENT = "SENT"
     ACCEPTED = "ACCEPTED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
@@ -221,6 +222,8 @@ class Delivery:
     accepted_at: datetime | None
     detail: str | None
     delivered_as: DeliveredForm | None = None
+    sent_at: datetime | None = None
+    proof_tries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,6 +149,8 @@ def delivery(row: AnyRow) -> Delivery:
         accepted_at=row.accepted_at,
         detail=row.delivery_detail,
         delivered_as=_delivered_form(row) if row.delivered_sop_instance_uid else None,
+        sent_at=row.sent_at,
+        proof_tries=row.proof_tries,
     )
 
 

@@ -162,6 +162,10 @@ deliveries = Table(
     _uid("delivered_sop_class_uid"),
     _uid("delivered_sop_instance_uid"),
     _uid("delivered_transfer_syntax_uid"),
+    Column("unreachable_since", UtcDateTime),  # since when it waits for the node to be there again
+    Column("sent_at", UtcDateTime),  # when the node last answered the C-STORE with success
+    Column("proof_tries", Integer, nullable=False, server_default="0"),  # since `sent_at`
+    _uid("transaction_uid", index=True),  # of the storage commitment that was last asked for
     Index("ix_deliveries_node_state_next_attempt_at", "node", "state", "next_attempt_at"),
 )
 

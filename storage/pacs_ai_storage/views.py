@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from .audit import latest_repairs
-from .outbox import joined_deliveries
+from .delivery_rows import joined_deliveries
 from .readings import readings_of
 from .records import AuditEvent, Delivery, InstanceOutcome, KeptReading, ResultObject, StoredInstance, StudyRecord
 from .rows import delivery, instance_outcome, result_object, stored_instance, study_record
@@ -39,6 +39,16 @@ def studies_named(connection: Connection, name: str) -> list[str]:
         studies.c.accession_number == name,
         column.endswith(name.removeprefix("…"), autoescape=True),
     ):
+        found = list(connection.scalars(select(column).where(condition).order_by(column)))
+        if found:
+            return found
+    return []
+
+
+def objects_named(connection: Connection, name: str) -> list[str]:
+    """The SOP Instance UIDs of results that a person may mean: the UID itself, or the end of one."""
+    column = objects.c.sop_instance_uid
+    for condition in (column == name, column.endswith(name.removeprefix("…"), autoescape=True)):
         found = list(connection.scalars(select(column).where(condition).order_by(column)))
         if found:
             return found

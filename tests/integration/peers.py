@@ -53,6 +53,7 @@ class Archive:
     ae_title: str = "ARCHIVE"
     port: int = 0
     received: list[tuple[str, str, bytes]] = field(default_factory=list)
+    ae: AE | None = None
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -65,6 +66,11 @@ class Archive:
 
     def of_class(self, sop_class_uid: str) -> list[str]:
         return [instance for found, instance, _ in self.received if found == sop_class_uid]
+
+    def most_associations(self, number: int) -> None:
+        """More than so many at a time are rejected, for the moment."""
+        assert self.ae is not None
+        self.ae.maximum_associations = number
 
     def take(self, event: evt.Event) -> int:
         with self._lock:
@@ -83,7 +89,7 @@ def listening(archive: Archive, *, contexts: Sequence[PresentationContext] | Non
     ae.supported_contexts = list(contexts or [build_context(found, ALL_TRANSFER_SYNTAXES) for found in RESULTS])
     ae.add_supported_context(VERIFICATION)
     server = ae.start_server((HOST, archive.port), block=False, evt_handlers=[(evt.EVT_C_STORE, archive.take)])
-    archive.port = server.server_address[1]
+    archive.port, archive.ae = server.server_address[1], ae
     try:
         yield archive
     finally:

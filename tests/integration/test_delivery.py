@@ -8,7 +8,7 @@ import pytest
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
-from pacs_ai_storage.outbox import Outbox
+from pacs_ai_storage.outbox import Choice, Outbox
 from pacs_ai_storage.records import Delivery, DeliveryState, ResultObject, StudyState
 from pydicom.dataset import Dataset
 
@@ -20,7 +20,7 @@ from tests.builders import make_instance, part10, phantom
 from tests.fakes import Clock
 
 from .peers import HOST, Archive, connection_refused, data_set_of, listening, nobody
-from .studies import actions, arrived, claim, read_as_positive, seen
+from .studies import STUDY, actions, arrived, claim, read_as_positive, seen
 
 RETRY = RetryPolicy(first=timedelta(seconds=5), longest=timedelta(seconds=30), give_up_after=timedelta(minutes=5))
 STARTED = timedelta(seconds=2)
@@ -174,6 +174,66 @@ def test_after_its_time_a_delivery_is_given_up_and_the_others_stand(
     assert sorted(item.state for item in rows(database)) == ["ACCEPTED", "FAILED", "FAILED"]
     assert seen(database).study.state is StudyState.READY
     assert actions(database).count(("deliver", "given up")) == 2
+
+
+def test_what_will_never_be_accepted_is_given_up_at_once_with_its_reason(
+    kept: list[ResultObject], deliver: Callable[[Node], int], database: Database, clock: Clock
+) -> None:
+    with listening(Archive(answers=lambda _event, number: 0xA900 if number == 0 else 0x0000)) as archive:
+        deliver(archive.node)
+        clock.pass_by(86_400)
+        assert deliver(archive.node) == 0
+
+    failed = [item for item in rows(database) if item.state is DeliveryState.FAILED]
+    assert [item.detail for item in failed] == ["0xA900"]
+    assert actions(database).count(("deliver", "given up")) == 1
+
+
+def test_a_node_that_rejects_us_for_good_gets_everything_after_a_retry_by_command(
+    kept: list[ResultObject], deliver: Callable[[Node], int], database: Database, clock: Clock
+) -> None:
+    with listening(Archive()) as archive:
+        deliver(archive.node.model_copy(update={"ae_title": "MISNAMED"}))
+        failed = [(item.state, str(item.detail)) for item in rows(database)]
+        clock.pass_by(86_400)
+        assert deliver(archive.node) == 0
+
+        assert Outbox(database).retry(Choice(node="archive"), clock(), actor="operator") == 3
+        assert deliver(archive.node) == 3
+
+    assert {state for state, _ in failed} == {DeliveryState.FAILED}
+    assert "Called AE" in failed[0][1]
+    assert actions(database).count(("retry", "archive")) == 3
+    assert seen(database).study.state is StudyState.DELIVERED
+
+
+def test_what_is_cancelled_while_it_is_sent_in_vain_is_not_sent_again(
+    kept: list[ResultObject], deliver: Callable[[Node], int], database: Database, clock: Clock
+) -> None:
+    def cancel_it(event: object, _number: int) -> int:
+        choice = Choice(sop_instance_uid=str(event.request.AffectedSOPInstanceUID))
+        Outbox(database).cancel(choice, clock(), actor="operator")
+        return 0xA700
+
+    with listening(Archive(answers=cancel_it)) as archive:
+        deliver(archive.node)
+        clock.pass_by(86_400)
+        assert deliver(archive.node) == 0
+
+    assert {item.state for item in rows(database)} == {DeliveryState.CANCELLED}
+    assert seen(database).study.state is StudyState.READY
+
+
+def test_a_study_is_delivered_when_what_the_node_did_not_take_is_cancelled(
+    kept: list[ResultObject], deliver: Callable[[Node], int], database: Database, clock: Clock
+) -> None:
+    with listening(Archive(answers=lambda _event, number: 0xC000 if number == 0 else 0x0000)) as archive:
+        deliver(archive.node)
+
+    assert Outbox(database).cancel(Choice(study_instance_uid=STUDY), clock(), actor="operator") == 1
+
+    assert seen(database).study.state is StudyState.DELIVERED
+    assert [event for event in actions(database) if event[0] == "cancel"] == [("cancel", "archive")]
 
 
 def test_a_result_whose_file_has_gone_is_told_and_holds_up_no_other(

@@ -180,16 +180,17 @@ def test_each_try_sends_the_same_bytes_in_a_lower_class_too(
     assert archive.received[:2] == archive.received[2:]
 
 
-def test_a_node_that_takes_no_class_of_the_ladder_is_told_in_words_and_tried_again(
+def test_a_node_that_takes_no_class_of_the_ladder_is_told_in_words_and_not_tried_again(
     queue: Callable[..., list[ResultObject]], deliver: Deliver, database: Database
 ) -> None:
     queue()
 
     with listening(Archive(), contexts=taking()) as archive:
         deliver(archive.node)
+        assert deliver(archive.node) == 0
 
     report = rows(database)["report"]
-    assert (report.state, report.delivered_as) == (DeliveryState.PENDING, None)
+    assert (report.state, report.delivered_as) == (DeliveryState.FAILED, None)
     assert str(report.detail).endswith("was not accepted, nor was any other form of it")
     assert "report" not in remembered(database)
 

@@ -14,12 +14,12 @@ from pydicom.uid import (
 )
 from pynetdicom.presentation import build_context
 
-from pacs_ai.dimse.sender import Form, Parcel, Sender
-from pacs_ai.errors import PeerUnreachable
+from pacs_ai.dimse.sender import Answer, Form, Parcel, Sender
+from pacs_ai.errors import PeerRefused, PeerUnreachable
 from pacs_ai.settings import Node
 from tests.builders import make_instance, phantom
 
-from .peers import HOST, Archive, connection_refused, data_set_of, file_of, listening, nobody
+from .peers import HOST, VERIFICATION, Archive, associated, connection_refused, data_set_of, file_of, listening, nobody
 
 SMALL = phantom(64, 48)
 
@@ -77,6 +77,34 @@ def test_each_instance_has_its_own_outcome_and_a_warning_is_an_acceptance(tmp_pa
     assert [(found.detail, found.is_accepted) for found in outcomes] == [
         (f"0x{status:04X}", status in accepted) for status in statuses
     ]
+
+
+def test_what_will_never_be_accepted_is_told_from_what_may_be_later(tmp_path: Path) -> None:
+    never, later = [0xA900, 0xA9FF, 0xC000, 0xC123, 0x0117, 0x0122, 0x0124], [0xA700, 0xA702, 0x0110, 0x0213, 0xFE00]
+    parcels = [parcel_of(make_instance(stored=SMALL), tmp_path) for _ in (*never, *later)]
+
+    with listening(Archive(answers=lambda _event, number: [*never, *later][number])) as archive:
+        outcomes = list(Sender("PACS_AI").send(archive.node, parcels))
+
+    assert [found.answer for found in outcomes] == [Answer.PERMANENT] * len(never) + [Answer.TRANSIENT] * len(later)
+
+
+def test_a_node_that_says_it_has_the_instance_already_has_accepted_it(parcels: list[Parcel]) -> None:
+    with listening(Archive(answers=lambda _event, _number: 0x0111)) as archive:
+        outcomes = list(Sender("PACS_AI").send(archive.node, parcels))
+
+    assert [(found.answer, found.detail) for found in outcomes] == [(Answer.ACCEPTED, "0x0111")] * 3
+
+
+def test_a_rejection_for_now_is_told_from_one_for_good(parcels: list[Parcel]) -> None:
+    with listening(Archive()) as archive, associated(archive.port, [build_context(VERIFICATION)], called="ARCHIVE"):
+        archive.most_associations(1)
+        with pytest.raises(PeerUnreachable, match="rejected the association") as for_now:
+            list(Sender("PACS_AI").send(archive.node, parcels))
+    with listening(Archive()) as archive, pytest.raises(PeerRefused, match="rejected the association"):
+        list(Sender("PACS_AI").send(archive.node.model_copy(update={"ae_title": "OTHER"}), parcels))
+
+    assert not isinstance(for_now.value, PeerRefused)
 
 
 def test_a_sop_class_that_is_not_accepted_is_told_and_the_others_go_through(

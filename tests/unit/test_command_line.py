@@ -165,6 +165,8 @@ def test_wrong_settings_end_with_2_and_a_line_for_each_problem(run: Run, tmp_pat
         ["studies", "show", "1.2.3"],
         ["studies", "mark-read", "1.2.3"],
         ["studies", "requeue", STUDY],
+        ["deliveries", "retry", "1.2.3"],
+        ["deliveries", "cancel", "--node", "elsewhere"],
         ["audit", "show", "1.2.3"],
         ["send", "127.0.0.1", "104", "missing.dcm"],
     ],
@@ -291,6 +293,33 @@ def test_a_study_is_shown_with_all_that_is_known_of_it(run: Run, folder: Path) -
     assert study["repairs"] == [{"sop_instance_uid": IMAGE, "detail": REPAIR}]
     assert f"repaired  {IMAGE}: {REPAIR}" in run("studies", "show", STUDY).stdout
     assert (folder / "pacs-ai-data").is_dir()
+
+
+def test_the_outbox_is_changed_by_an_object_a_node_or_a_study(run: Run, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "pacs-ai-data", tmp_path / "pacs-ai-data")
+    commands = [
+        ["retry", REPORT],
+        ["retry", "--node", "pacs"],
+        ["cancel", STUDY],
+    ]
+
+    said = [run("deliveries", *words, cwd=tmp_path).stdout.strip() for words in commands]
+    nothing_left = run("deliveries", "cancel", REPORT, cwd=tmp_path)
+
+    assert said == ["1 delivery queued again"] * 2 + ["1 delivery cancelled"]
+    assert (nothing_left.returncode, nothing_left.stdout) == (3, "")
+    told = lines(run("audit", "show", STUDY, "--json", cwd=tmp_path).stdout)[-3:]
+    assert [(event["action"], event["actor"], event["outcome"], event["sop_instance_uid"]) for event in told] == [
+        *[("retry", "operator", "pacs", REPORT)] * 2,
+        ("cancel", "operator", "pacs", REPORT),
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["retry"], ["cancel", "--all", "--node", "pacs"]])
+def test_what_is_retried_or_cancelled_has_to_be_named(arguments: list[str], run: Run) -> None:
+    ended = run("deliveries", *arguments)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
 
 
 def test_worklist_and_outbox_are_plain_lines_where_stdout_is_no_terminal(run: Run) -> None:

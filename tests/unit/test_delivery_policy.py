@@ -1,5 +1,6 @@
 """When a delivery is tried again, and when it is given up."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,6 +54,13 @@ def test_a_first_pause_above_the_longest_is_the_longest() -> None:
     policy = RetryPolicy(first=timedelta(hours=2), longest=timedelta(hours=1), give_up_after=timedelta(days=1))
 
     assert policy.pause(0) == timedelta(hours=1)
+
+
+@pytest.mark.parametrize(("drawn", "seconds"), [(0.0, 20.0), (0.5, 30.0), (1.0, 40.0)])
+def test_chance_takes_up_to_half_of_a_pause_away(drawn: float, seconds: float) -> None:
+    policy = replace(POLICY, chance=lambda: drawn)
+
+    assert policy.pause(3).total_seconds() == seconds
 
 
 def test_pauses_never_get_shorter() -> None:

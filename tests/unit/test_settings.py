@@ -158,7 +158,7 @@ def test_nodes_of_different_names_stand_in_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "key"),
     [
-        (NODE.format(name="pacs") + 'proof = "commitment"', "nodes.0.proof"),
+        (NODE.format(name="pacs") + 'proof = "qido"', "nodes.0.proof"),
         ('[dicom.tls]\ncertificate = "a.pem"', "dicom.tls"),
     ],
 )

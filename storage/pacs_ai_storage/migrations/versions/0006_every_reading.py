@@ -7,7 +7,7 @@ from alembic import op
 
 
 revision: str = '0006'
-down_revision: str | None = '0004'
+down_revision: str | None = '0005'
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 

@@ -1,0 +1,111 @@
+"""Rows of `deliveries`: read with the object of each, changed with their events in the caller's transaction."""
+
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import Connection, Select, and_, case, select, update
+
+from . import audit
+from .records import AuditEvent, DeliveredForm, Delivery, DeliveryState, StudyState
+from .schema import deliveries, objects, studies
+
+_OPEN = (DeliveryState.PENDING, DeliveryState.SENT, DeliveryState.FAILED)
+# The reading order of the priorities; what has none goes with ROUTINE.
+PRIORITY_RANK = case({"STAT": 0, "HIGH": 1}, value=studies.c.priority, else_=2)
+
+
+def joined_deliveries() -> Select[tuple[object, ...]]:
+    """Deliveries with the object that each carries."""
+    return select(
+        deliveries.c.node,
+        deliveries.c.state,
+        deliveries.c.attempts,
+        deliveries.c.queued_at,
+        deliveries.c.next_attempt_at,
+        deliveries.c.accepted_at,
+        deliveries.c.detail.label("delivery_detail"),
+        deliveries.c.delivered_name,
+        deliveries.c.delivered_sop_class_uid,
+        deliveries.c.delivered_sop_instance_uid,
+        deliveries.c.delivered_transfer_syntax_uid,
+        deliveries.c.sent_at,
+        deliveries.c.proof_tries,
+        objects,
+    ).join(objects, objects.c.sop_instance_uid == deliveries.c.sop_instance_uid)
+
+
+def joined_by_priority() -> Select[tuple[object, ...]]:
+    """The same, the most urgent study first, then the oldest, and captures before the report on them."""
+    with_study = joined_deliveries().join(studies, studies.c.study_instance_uid == deliveries.c.study_instance_uid)
+    return with_study.order_by(PRIORITY_RANK, deliveries.c.queued_at, deliveries.c.study_instance_uid, objects.c.kind)
+
+
+def delivered_columns(form: DeliveredForm | None) -> dict[str, object]:
+    """The form in which a node has an object, as columns."""
+    return {} if form is None else {f"delivered_{column}": value for column, value in asdict(form).items()}
+
+
+def change_delivery(connection: Connection, item: Delivery, *states: DeliveryState, **values: object) -> bool:
+    """The row has these values; False, with nothing changed, when it is in none of these states any more."""
+    this = and_(
+        deliveries.c.sop_instance_uid == item.object.sop_instance_uid,
+        deliveries.c.node == item.node,
+        deliveries.c.state.in_(states),
+    )
+    return connection.execute(update(deliveries).where(this).values(**values)).rowcount == 1
+
+
+def append_event(  # noqa: PLR0913 - one event
+    connection: Connection,
+    item: Delivery,
+    action: str,
+    outcome: str,
+    at: datetime,
+    detail: str | None,
+    *,
+    actor: str | None = None,
+) -> None:
+    """The event of a delivery is in the audit log; its node is the actor unless one is named."""
+    event = AuditEvent(
+        at=at,
+        actor=actor or item.node,
+        action=action,
+        study_instance_uid=item.study_instance_uid,
+        sop_instance_uid=item.object.sop_instance_uid,
+        outcome=outcome,
+        detail=detail,
+    )
+    audit.append(connection, event)
+
+
+def lock_study(connection: Connection, study_instance_uid: str) -> None:
+    """Nobody else changes what decides whether the study is delivered, until the transaction ends."""
+    # Two nodes that accept at the same moment would each see the other's delivery open.
+    connection.execute(
+        select(studies.c.state).where(studies.c.study_instance_uid == study_instance_uid).with_for_update()
+    )
+
+
+def close_study(connection: Connection, study_instance_uid: str, now: datetime) -> None:
+    """A READY study is DELIVERED when none of its deliveries is open and a node has accepted one."""
+    states = set(
+        connection.scalars(
+            select(deliveries.c.state).where(deliveries.c.study_instance_uid == study_instance_uid).distinct()
+        )
+    )
+    if states & set(_OPEN) or DeliveryState.ACCEPTED not in states:
+        return
+    closed = connection.execute(
+        update(studies)
+        .where(studies.c.study_instance_uid == study_instance_uid, studies.c.state == StudyState.READY)
+        .values(state=StudyState.DELIVERED)
+    )
+    if closed.rowcount:
+        event = AuditEvent(
+            at=now,
+            actor="service",
+            action="finish",
+            study_instance_uid=study_instance_uid,
+            outcome=StudyState.DELIVERED,
+        )
+        audit.append(connection, event)
