@@ -22,5 +22,7 @@ def set_up_logging(*, verbose: bool = False) -> None:
     for noisy in ("pydicom", "highdicom"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     logging.getLogger("pynetdicom").setLevel(logging.ERROR)
-    logging.getLogger("pynetdicom.transport").setLevel(logging.CRITICAL)  # we say ourselves who was not reached
+    # We say ourselves who was not reached and who sent what is no PDU; these print it, as a traceback.
+    for noisy in ("transport", "dul", "fsm", "dimse"):
+        logging.getLogger(f"pynetdicom.{noisy}").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="pydicom|highdicom")

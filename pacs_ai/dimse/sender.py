@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,15 +10,16 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
-from pacs_ai.errors import PeerUnreachable
+from pacs_ai.errors import PeerUnreachable, SettingsError
 from pacs_ai.header import PARSE_ERRORS
 from pacs_ai.settings import Node
 
 from .contexts import VERIFICATION, TimeLimits, new_ae
+from .tls import client_context, failure_of
 
 log = logging.getLogger(__name__)
 
@@ -109,11 +111,20 @@ class Sender:
         _config.STORE_SEND_CHUNKED_DATASET = True
         ae: AE = new_ae(self._ae_title, self._limits)
         ae.maximum_pdu_size = self._max_pdu
+        context, opened = _tls_context(node), list[socket.socket]()
         association = ae.associate(
-            node.host, node.port, contexts=contexts, ae_title=node.ae_title, max_pdu=self._max_pdu
+            node.host,
+            node.port,
+            contexts=contexts,
+            ae_title=node.ae_title,
+            max_pdu=self._max_pdu,
+            tls_args=None if context is None else (context, node.host),
+            evt_handlers=[(evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket))],
         )
         if not association.is_established:
-            raise PeerUnreachable(_why(association, node))
+            for connection in opened:
+                connection.close()  # pynetdicom leaves one open that the peer has ended
+            raise PeerUnreachable(_why(association, node, context))
         _send_at_once(association)
         try:
             yield association
@@ -122,19 +133,34 @@ class Sender:
                 association.release()
 
 
+def _tls_context(node: Node) -> ssl.SSLContext | None:
+    """Read anew for each association, so that renewed certificates are shown; None for a node without TLS."""
+    if node.tls is None:
+        return None
+    try:
+        return client_context(node.tls)
+    except SettingsError as error:
+        message = f"{_address(node)} is not called: {error}"
+        raise PeerUnreachable(message) from error
+
+
 def _send_at_once(association: Association) -> None:
     # Without it the end of each instance waits for the peer's delayed acknowledgement, 40 ms (RFC 896 and 1122).
     if association.dul.socket is not None and association.dul.socket.socket is not None:
         association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _why(association: Association, node: Node) -> str:
+def _why(association: Association, node: Node, context: ssl.SSLContext | None) -> str:
     if association.is_rejected:
         rejection = association.acceptor.primitive
         reason = rejection.reason_str if rejection is not None else "no reason given"
         return f"{_address(node)} rejected the association: {reason}"
     if association.acceptor.primitive is not None:
         return f"{_address(node)} accepted none of the proposed presentation contexts"
+    if context is not None and (failure := failure_of(context)):
+        return f"{_address(node)}: TLS failed: {failure}"
+    if context is not None:
+        return f"{_address(node)} cannot be reached over TLS; does it run, speak TLS and accept our certificate?"
     return f"{_address(node)} cannot be reached; is it running, and is the port open?"
 
 
