@@ -17,7 +17,6 @@ from .transport import Connection, cut
 
 log = logging.getLogger(__name__)
 
-_IDLE_SECONDS = 1.0  # between two instances of a sender that is at work
 _WAITING_ROOM = 32  # connections without an association: amid their handshake, or silent
 
 
@@ -66,10 +65,11 @@ class Guest:
 class Admission:
     """Everybody who is connected. Every method may be called from any thread."""
 
-    def __init__(self, *, addresses: Iterable[str], most: int, most_per_peer: int) -> None:
+    def __init__(self, *, addresses: Iterable[str], most: int, most_per_peer: int, quiet_seconds: float) -> None:
         self._networks = [ipaddress.ip_network(found) for found in addresses]
         self._most = most
         self._most_per_peer = most_per_peer
+        self._quiet_seconds = quiet_seconds
         self._guests: list[Guest] = []
         self._lock = Lock()
 
@@ -134,7 +134,7 @@ class Admission:
             return next((found for found in self._guests if found.association is association), None)
 
     def _make_room(self, guests: list[Guest]) -> bool:
-        before = time.monotonic() - _IDLE_SECONDS
+        before = time.monotonic() - self._quiet_seconds
         idle = [found for found in guests if found.last_traffic < before and not found.is_busy]
         if not idle:
             return False

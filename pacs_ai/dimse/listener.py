@@ -78,10 +78,12 @@ def listen(
     *,
     port: int | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    limits: Limits | None = None,
 ) -> Listener:
     """The SCP accepts associations; OSError when the port cannot be bound, SettingsError for wrong certificates."""
+    limits = limits or _limits(settings)
     certificates = Certificates(settings.tls) if settings.tls.is_on else None
-    ae = new_ae(settings.ae_title, TimeLimits(answer=settings.idle_seconds))
+    ae = new_ae(settings.ae_title, TimeLimits(associate=limits.request_seconds, answer=settings.idle_seconds))
     ae.maximum_associations = _ANY_NUMBER  # pynetdicom counts connections that have not even asked
     ae.maximum_pdu_size = settings.max_pdu
     ae.require_called_aet = True
@@ -91,6 +93,7 @@ def listen(
         addresses=settings.allowed_addresses,
         most=settings.max_associations,
         most_per_peer=settings.max_associations_per_peer,
+        quiet_seconds=limits.quiet_seconds,
     )
 
     def on_c_store(event: evt.Event) -> Dataset:
@@ -108,7 +111,7 @@ def listen(
         (settings.host, settings.port if port is None else port),
         handlers,
         admission=admission,
-        limits=_limits(settings),
+        limits=limits,
         certificates=certificates,
     )
     server.start()
@@ -117,7 +120,6 @@ def listen(
 
 def _limits(settings: DicomSettings) -> Limits:
     return Limits(
-        idle_seconds=settings.idle_seconds,
         pdu_bytes=max(settings.max_pdu, Limits().pdu_bytes),
         message_bytes=settings.max_message_mb << 20,
     )

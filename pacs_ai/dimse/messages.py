@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _COMMAND_BYTES = 1 << 16
 _MESSAGES_WAITING = 4  # PS3.7 D.3.3.3: one, where nothing else was negotiated
 _INVALID_PDU = "Evt19"
-_SLOW_AFTER_SECONDS, _SLOW_BYTES_PER_SECOND = 10.0, 1024
+_SLOW_BYTES_PER_SECOND = 1024
 
 
 class Bounded(BytesIO):
@@ -79,7 +79,7 @@ class Messages(DIMSEServiceProvider):
         begun = self.begun if self.message is not None else connection.pdu_begun
         seconds = time.monotonic() - (begun or connection.opened)
         received = connection.received - (self.begun_at_byte if self.message is not None else connection.received)
-        return seconds < _SLOW_AFTER_SECONDS or received > seconds * _SLOW_BYTES_PER_SECOND
+        return seconds < connection.limits.slow_seconds or received > seconds * _SLOW_BYTES_PER_SECOND
 
     def _break_off(self) -> None:
         self.message = None

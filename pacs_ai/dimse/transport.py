@@ -23,11 +23,16 @@ _CONNECTION_CLOSED, _INVALID_PDU = "Evt17", "Evt19"  # PS3.8 table 9-10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a peer may take of us: seconds and bytes."""
+    """What a peer may take of us: seconds and bytes.
+
+    Whoever has been quiet for `quiet_seconds`, or sends for `slow_seconds` at less than 1 KiB a second, may have
+    to make room.
+    """
 
     request_seconds: float = 5
     pdu_seconds: float = 30
-    idle_seconds: float = 300
+    quiet_seconds: float = 1  # between two instances of a sender that is at work
+    slow_seconds: float = 10
     pdu_bytes: int = 1 << 20
     message_bytes: int = 512 << 20
 
