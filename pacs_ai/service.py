@@ -19,7 +19,8 @@ from .dimse.commitment import CommitmentReport
 from .dimse.commitment_scp import CommitmentScp
 from .dimse.listener import Listener, listen
 from .dimse.sender import Sender
-from .errors import DecoderUnavailable
+from .dimse.tls import certificate_problems
+from .errors import DecoderUnavailable, SettingsError
 from .findings import Classifier
 from .imaging import decoders, geometry
 from .imaging.gate import GatePolicy
@@ -117,6 +118,9 @@ class Service:
         port: int | None = None,
     ) -> None:
         self._settings = settings
+        problems = certificate_problems(settings)
+        if problems:
+            raise SettingsError("\n".join(problems))
         self._card = read_card(settings.model.path)
         self._load = load
         self._port = port
@@ -164,6 +168,8 @@ class Service:
         log.info("listening as %s on %s:%d", dicom.ae_title, dicom.host, self._listener.port)
         if not dicom.allowed_calling_ae_titles:
             log.warning("any calling AE title is accepted (dicom.allowed_calling_ae_titles is empty)")
+        if not dicom.tls.is_on:
+            log.warning("the DICOM port speaks plain DICOM (dicom.tls is empty)")
         if not self._settings.nodes:
             log.warning("no node is configured: results are kept and not sent ([[nodes]] is empty)")
 

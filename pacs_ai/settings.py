@@ -1,9 +1,11 @@
 """Every setting, from TOML and environment; frozen, with unknown keys refused."""
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import (
@@ -54,18 +56,57 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _network(value: str) -> str:
+    """An address or a range of addresses in CIDR notation (RFC 4632)."""
+    try:
+        return str(ipaddress.ip_network(value.strip(), strict=False))
+    except ValueError as error:
+        message = f"{value!r} is no address and no range such as 10.1.0.0/16"
+        raise ValueError(message) from error
+
+
+AddressRange = Annotated[str, AfterValidator(_network)]
+
+
 class TlsSettings(_Section):
-    """Certificates of the DICOM port."""
+    """Certificates of the DICOM port, PEM files; without a certificate the port speaks plain DICOM."""
 
     certificate: str = ""
     key: str = ""
     ca: str = ""
     require_client_certificate: bool = True
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the port speaks TLS, and nothing else."""
+        return bool(self.certificate)
+
     @model_validator(mode="after")
-    def _not_yet(self) -> Self:
-        if self.certificate or self.key or self.ca:
-            message = "TLS on the DICOM port is not in this version; leave it empty and put a TLS proxy in front"
+    def _complete(self) -> Self:
+        if bool(self.certificate) != bool(self.key):
+            message = "certificate and key belong together: set both, or neither"
+            raise ValueError(message)
+        if self.ca and not self.certificate:
+            message = "ca without certificate and key does not switch TLS on: set them too, or leave ca empty"
+            raise ValueError(message)
+        if self.certificate and self.require_client_certificate and not self.ca:
+            message = "require_client_certificate needs ca, against which the certificates of peers are checked"
+            raise ValueError(message)
+        return self
+
+
+class NodeTls(_Section):
+    """How a node is spoken to over TLS: what its certificate is checked against, and ours, PEM files."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    verify_hostname: bool = True
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if bool(self.certificate) != bool(self.key):
+            message = "certificate and key belong together: set both, or neither"
             raise ValueError(message)
         return self
 
@@ -77,8 +118,12 @@ class DicomSettings(_Section):
     host: str = "0.0.0.0"  # noqa: S104 - a PACS is another machine
     port: Port = 11112
     allowed_calling_ae_titles: tuple[AeTitle, ...] = ()
+    allowed_addresses: tuple[AddressRange, ...] = ()
     max_associations: Annotated[int, Field(ge=1)] = 32
+    max_associations_per_peer: Annotated[int, Field(ge=1)] = 16
     max_pdu: Annotated[int, Field(ge=4096, le=1 << 24)] = 65536
+    max_message_mb: Annotated[int, Field(ge=1, le=2048)] = 512
+    idle_seconds: Annotated[float, Field(ge=1, le=3600)] = 300
     tls: TlsSettings = TlsSettings()
 
 
@@ -126,6 +171,7 @@ class Node(_Section):
     host: str
     port: Port
     proof: Literal["none", "commitment", "c-find", "qido"] = "none"
+    tls: NodeTls | None = None
 
     @field_validator("proof")
     @classmethod
@@ -261,6 +307,6 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
 def _section_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - an annotation can be anything
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (tuple, Union):
+    if get_origin(annotation) in (tuple, Union, UnionType):
         return next((found for part in get_args(annotation) if (found := _section_of(part))), None)
     return None

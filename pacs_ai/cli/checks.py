@@ -30,12 +30,16 @@ def add_to(app: typer.Typer) -> None:
 
 def config_check(config: ConfigOption = None) -> None:
     """Every problem of a settings file at once, with its key; exit code 2 when there is one."""
+    from pacs_ai.dimse.tls import certificate_problems  # noqa: PLC0415 - other checks wait for no DICOM library
+
     settings = settings_of(config)
+    problems = certificate_problems(settings)
     try:
         read_card(settings.model.path)
     except ModelError as error:
-        message = f"{config or 'settings'}: model.path: {error}"
-        raise SettingsError(message) from error
+        problems.append(f"model.path: {error}")
+    if problems:
+        raise SettingsError("\n".join(f"{config or 'settings'}: {problem}" for problem in problems))
     typer.echo("no problems")
 
 

@@ -9,7 +9,7 @@ import typer
 
 from pacs_ai.errors import DefectiveReport, NotDicom, NotFound
 from pacs_ai.inference.card import read_card
-from pacs_ai.settings import Node
+from pacs_ai.settings import Node, NodeTls
 
 from .options import ConfigOption, JsonOption, VerboseOption, settings_of
 from .output import percent, print_json, print_table
@@ -23,6 +23,12 @@ AssociateOption = Annotated[float, typer.Option("-ta", "--acse-timeout", help="S
 AnswerOption = Annotated[float, typer.Option("-td", "--dimse-timeout", help="Seconds for an answer.", min=0.1)]
 CallingOption = Annotated[str, typer.Option("-aet", "--aetitle", help="Our AE title.")]
 CalledOption = Annotated[str, typer.Option("-aec", "--call", help="The peer's AE title.")]
+TlsOption = Annotated[
+    tuple[str, str] | None, typer.Option("+tls", metavar="KEY CERT", help="TLS with this key and certificate (PEM).")
+]
+TrustedOption = Annotated[
+    str, typer.Option("+cf", metavar="CA", help="TLS, and the peer's certificate is checked against this (PEM).")
+]
 _ANY_SIZE = 1 << 40
 
 
@@ -97,6 +103,8 @@ def send(  # noqa: PLR0913 - one parameter for each option
     to: ConnectOption = 5,
     ta: AssociateOption = 5,
     td: AnswerOption = 300,
+    tls: TlsOption = None,
+    cf: TrustedOption = "",
     config: ConfigOption = None,
     verbose: VerboseOption = False,
 ) -> None:
@@ -107,7 +115,7 @@ def send(  # noqa: PLR0913 - one parameter for each option
     from pacs_ai.dimse.sender import Sender  # noqa: PLC0415
 
     settings_of(config, verbose=verbose)
-    node = Node(name="peer", ae_title=aec, host=host, port=port)
+    node = Node(name="peer", ae_title=aec, host=host, port=port, tls=_tls(tls, cf))
     parcels = [_parcel(path) for path in _files(paths)]
     outcomes = Sender(aet, limits=TimeLimits(connect=to, associate=ta, answer=td)).send(node, parcels)
     is_quiet = not sys.stderr.isatty()
@@ -131,6 +139,8 @@ def echo(  # noqa: PLR0913 - one parameter for each option
     to: ConnectOption = 5,
     ta: AssociateOption = 5,
     td: AnswerOption = 300,
+    tls: TlsOption = None,
+    cf: TrustedOption = "",
     config: ConfigOption = None,
 ) -> None:
     """Ask a peer with C-ECHO whether it is there."""
@@ -139,11 +149,23 @@ def echo(  # noqa: PLR0913 - one parameter for each option
 
     settings_of(config)
     status = Sender(aet, limits=TimeLimits(connect=to, associate=ta, answer=td)).echo(
-        Node(name="peer", ae_title=aec, host=host, port=port)
+        Node(name="peer", ae_title=aec, host=host, port=port, tls=_tls(tls, cf))
     )
     typer.echo(f"{aec}@{host}:{port} answered {status}")
     if status != "0x0000":
         raise typer.Exit(1)
+
+
+def _tls(own: tuple[str, str] | None, ca: str) -> NodeTls | None:
+    """TLS where an option asks for it; without CA the authorities of the operating system are trusted."""
+    if own is None and not ca:
+        return None
+    from pacs_ai.dimse.tls import client_context  # noqa: PLC0415 - as above
+
+    key, certificate = own or ("", "")
+    tls = NodeTls(ca=ca, certificate=certificate, key=key)
+    client_context(tls, "+tls, +cf")
+    return tls
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:

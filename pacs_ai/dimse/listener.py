@@ -20,19 +20,23 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode_file_meta
-from pynetdicom.transport import ThreadedAssociationServer
 
 from pacs_ai.deflation import inflate
 from pacs_ai.header import PARSE_ERRORS, quietly, text
 from pacs_ai.settings import DicomSettings
 
-from .contexts import accept_commitment, accept_everything_stored, new_ae
-from .transport import read_in_large_pieces
+from .admission import Admission
+from .contexts import TimeLimits, accept_commitment, accept_everything_stored, new_ae
+from .messages import Bounded
+from .server import Server, admit
+from .tls import Certificates
+from .transport import Limits
 
 log = logging.getLogger(__name__)
 
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*")
 _HEADER_BYTES = 1 << 20
+_ANY_NUMBER = 1 << 30
 
 
 class StoreStatus(IntEnum):
@@ -58,15 +62,16 @@ class Listener:
     """The running SCP; `port` is the one that was bound."""
 
     port: int
-    server: ThreadedAssociationServer
+    server: Server
 
     def stop(self) -> None:
         """No association is accepted any more, and those under way have ended."""
+        self.server.admission.close()
         self.server.shutdown()
         self.server.ae.shutdown()
 
 
-def listen(
+def listen(  # noqa: PLR0913 - what the port stands between, and two for tests
     settings: DicomSettings,
     store: InstanceStore,
     ledger: Ledger,
@@ -74,29 +79,56 @@ def listen(
     port: int | None = None,
     commitment: Sequence[evt.EventHandlerType] = (),
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    limits: Limits | None = None,
 ) -> Listener:
-    """The SCP accepts associations; `commitment` handles storage commitment. OSError when the port cannot be bound."""
-    ae = new_ae(settings.ae_title)
-    ae.maximum_associations = settings.max_associations
+    """The SCP accepts associations; `commitment` handles storage commitment.
+
+    Raises OSError when the port cannot be bound, SettingsError for wrong certificates.
+    """
+    limits = limits or _limits(settings)
+    certificates = Certificates(settings.tls) if settings.tls.is_on else None
+    ae = new_ae(settings.ae_title, TimeLimits(associate=limits.request_seconds, answer=settings.idle_seconds))
+    ae.maximum_associations = _ANY_NUMBER  # pynetdicom counts connections that have not even asked
     ae.maximum_pdu_size = settings.max_pdu
     ae.require_called_aet = True
     ae.require_calling_aet = list(settings.allowed_calling_ae_titles)
     accept_everything_stored(ae)
     accept_commitment(ae)
+    admission = Admission(
+        addresses=settings.allowed_addresses,
+        most=settings.max_associations,
+        most_per_peer=settings.max_associations_per_peer,
+        quiet_seconds=limits.quiet_seconds,
+    )
 
     def on_c_store(event: evt.Event) -> Dataset:
-        return _answer(event, store, ledger, now)
+        with admission.serving(event.assoc):
+            return _answer(event, store, ledger, now)
 
     handlers: list[evt.EventHandlerType] = [
         (evt.EVT_C_STORE, on_c_store),
         (evt.EVT_C_ECHO, lambda _event: 0x0000),
+        (evt.EVT_REQUESTED, admit),
         (evt.EVT_REJECTED, _on_rejected),
-        (evt.EVT_CONN_OPEN, read_in_large_pieces),
         *commitment,
     ]
-    address = (settings.host, settings.port if port is None else port)
-    server = cast("ThreadedAssociationServer", ae.start_server(address, block=False, evt_handlers=handlers))
+    server = Server(
+        ae,
+        (settings.host, settings.port if port is None else port),
+        handlers,
+        admission=admission,
+        limits=limits,
+        certificates=certificates,
+    )
+    server.start()
     return Listener(port=server.server_address[1], server=server)
+
+
+def _limits(settings: DicomSettings) -> Limits:
+    return Limits(
+        pdu_bytes=max(settings.max_pdu, Limits().pdu_bytes),
+        message_bytes=settings.max_message_mb << 20,
+    )
 
 
 def _on_rejected(event: evt.Event) -> None:
@@ -149,6 +181,9 @@ def _status(status: StoreStatus, comment: str = "") -> Dataset:
 
 
 def _keep(event: evt.Event, store: InstanceStore, calling: str, received_at: datetime) -> StoredInstance:
+    received = _request(event).DataSet
+    if isinstance(received, Bounded) and received.is_exceeded:
+        raise InvalidInstance(StoreStatus.OUT_OF_RESOURCES, "the instance is larger than dicom.max_message_mb")
     content = event.encoded_dataset(include_meta=False)
     header = _parsed(event, content)
     # The meta goes aside so that an instance of hundreds of megabytes is not copied once more.

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
-from pacs_ai.errors import PeerRefused, PeerUnreachable
+from pacs_ai.errors import PeerRefused, PeerUnreachable, SettingsError
 from pacs_ai.header import PARSE_ERRORS
 from pacs_ai.settings import Node
 
 from .contexts import VERIFICATION, TimeLimits, new_ae
+from .tls import client_context, failure_of
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +144,7 @@ class Sender:
         _config.STORE_SEND_CHUNKED_DATASET = True
         ae: AE = new_ae(self._ae_title, self._limits)
         ae.maximum_pdu_size = self._max_pdu
+        context, opened = _tls_context(node), list[socket.socket]()
         association = ae.associate(
             node.host,
             node.port,
@@ -149,10 +152,16 @@ class Sender:
             ae_title=node.ae_title,
             max_pdu=self._max_pdu,
             ext_neg=list(roles),
-            evt_handlers=list(handlers),
+            tls_args=None if context is None else (context, node.host),
+            evt_handlers=[
+                *handlers,
+                (evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket)),
+            ],
         )
         if not association.is_established:
-            raise _failure(association, node)
+            for connection in opened:
+                connection.close()  # pynetdicom leaves one open that the peer has ended
+            raise _failure(association, node, context)
         _send_at_once(association)
         try:
             yield association
@@ -161,13 +170,24 @@ class Sender:
                 association.release()
 
 
+def _tls_context(node: Node) -> ssl.SSLContext | None:
+    """Read anew for each association, so that renewed certificates are shown; None for a node without TLS."""
+    if node.tls is None:
+        return None
+    try:
+        return client_context(node.tls)
+    except SettingsError as error:
+        message = f"{_address(node)} is not called: {error}"
+        raise PeerUnreachable(message) from error
+
+
 def _send_at_once(association: Association) -> None:
     # Without it the end of each instance waits for the peer's delayed acknowledgement, 40 ms (RFC 896 and 1122).
     if association.dul.socket is not None and association.dul.socket.socket is not None:
         association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _failure(association: Association, node: Node) -> PeerUnreachable:
+def _failure(association: Association, node: Node, context: ssl.SSLContext | None) -> PeerUnreachable:
     if association.is_rejected:
         rejection = association.acceptor.primitive
         if rejection is None:
@@ -176,6 +196,12 @@ def _failure(association: Association, node: Node) -> PeerUnreachable:
         return kind(f"{_address(node)} rejected the association: {rejection.reason_str}")
     if association.acceptor.primitive is not None:
         return PeerRefused(f"{_address(node)} accepted none of the proposed presentation contexts")
+    if context is not None and (failure := failure_of(context)):
+        return PeerUnreachable(f"{_address(node)}: TLS failed: {failure}")
+    if context is not None:
+        return PeerUnreachable(
+            f"{_address(node)} cannot be reached over TLS; does it run, speak TLS and accept our certificate?"
+        )
     return PeerUnreachable(f"{_address(node)} cannot be reached; is it running, and is the port open?")
 
 

@@ -1,30 +1,158 @@
-"""How bytes come off the connection: in large pieces, because each piece costs a turn at the interpreter's lock."""
+"""How bytes come off a connection: in large pieces, within time, and no longer than a PDU may be (PS3.8 9.3)."""
 
-from typing import cast
+import logging
+import socket
+import struct
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
 
-from pynetdicom import evt
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import InvalidEventError
+from pynetdicom.pdu import A_ASSOCIATE_RQ, P_DATA_TF
 from pynetdicom.transport import AssociationSocket
 
+from pacs_ai.header import PARSE_ERRORS
+
+log = logging.getLogger(__name__)
+
+# What pynetdicom raises on PDUs and messages that are none: its assertions are about what a peer has sent.
+WIRE_ERRORS = (*PARSE_ERRORS, IndexError, AssertionError)
 _PIECE = 1 << 18
+_PDU_TYPES = range(0x01, 0x08)
+_CONNECTION_CLOSED, _INVALID_PDU = "Evt17", "Evt19"  # PS3.8 table 9-10
 
 
-class _LargeReads(AssociationSocket):
-    """pynetdicom reads 4096 bytes at a time, 2500 turns for a radiograph; while others compute, each turn waits."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a peer may take of us: seconds and bytes.
+
+    Whoever has been quiet for `quiet_seconds`, or sends for `slow_seconds` at less than 1 KiB a second, may have
+    to make room.
+    """
+
+    request_seconds: float = 5
+    pdu_seconds: float = 30
+    quiet_seconds: float = 1  # between two instances of a sender that is at work
+    slow_seconds: float = 10
+    pdu_bytes: int = 1 << 20
+    message_bytes: int = 512 << 20
+
+
+class Connection(AssociationSocket):
+    """pynetdicom reads 4096 bytes at a time, 2500 turns at the lock for a radiograph, and waits for ever."""
+
+    limits: Limits
+    opened: float
+    received: int
+    last_traffic: float
+    pdu_begun: float | None
+    has_request: bool
+
+    def begin(self, limits: Limits) -> None:
+        """The connection, still unread, is held to these limits."""
+        self.limits, self.received, self.pdu_begun, self.has_request = limits, 0, None, False
+        self.opened = self.last_traffic = time.monotonic()
+
+    def read_pdu(self) -> bytes | None:
+        """A whole PDU; b"" where it is too long or of no known type, None when the peer is gone or too slow."""
+        self.pdu_begun = time.monotonic()
+        try:
+            header = self.recv(6)
+            if len(header) < 6:
+                return None
+            kind, _, length = struct.unpack(">BBL", header)
+            # What is announced is not allocated, and what is too long is not read.
+            if kind not in _PDU_TYPES or length > self.limits.pdu_bytes:
+                return b""
+            body = self.recv(length)
+            return bytes(header + body) if len(body) == length else None
+        finally:
+            self.pdu_begun, self.last_traffic = None, time.monotonic()
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """`nr_bytes`, fewer only when the peer has gone; what a PDU announces is not allocated before it comes."""
-        assert self.socket is not None
+        """`nr_bytes`, fewer only when the peer has gone or is too slow."""
         received = bytearray()
-        while len(received) < nr_bytes:
-            piece = self.socket.recv(min(nr_bytes - len(received), _PIECE))
-            if not piece:
-                break
-            received += piece
+        connection = self.socket
+        with suppress(OSError):
+            while connection is not None and len(received) < nr_bytes:
+                connection.settimeout(max(self._end - time.monotonic(), 0.001))
+                piece = connection.recv(min(nr_bytes - len(received), _PIECE))
+                if not piece:
+                    break
+                received += piece
+                self.received += len(piece)
         return received
 
+    @property
+    def _end(self) -> float:
+        """When the PDU that is being read has to be whole; the association request, so long after the connection."""
+        if not self.has_request:
+            return self.opened + self.limits.request_seconds
+        return (self.pdu_begun or self.last_traffic) + self.limits.pdu_seconds
 
-def read_in_large_pieces(event: evt.Event) -> None:
-    """EVT_CONN_OPEN: the connection, still unread, reads so from now on."""
-    # pynetdicom builds the socket itself and leaves no place to name another class.
-    connection = cast("AssociationSocket", event.assoc.dul.socket)
-    connection.__class__ = _LargeReads
+    def send(self, bytestream: bytes) -> None:
+        """The peer takes the bytes in time, or the connection is over."""
+        if self.socket is not None:
+            with suppress(OSError):
+                self.socket.settimeout(self.limits.pdu_seconds)
+        super().send(bytestream)
+        self.last_traffic = time.monotonic()
+
+    def end(self) -> None:
+        """The connection is over, and nothing is read any more."""
+        self.cut()
+        self._is_connected = False
+
+    def cut(self) -> None:
+        """Whoever reads or writes here, in any thread, finds the connection at its end."""
+        cut(self.socket)
+
+
+def cut(connection: socket.socket | None) -> None:
+    """The connection is over for both ends."""
+    if connection is not None:
+        with suppress(OSError):
+            # Of the plain socket: that of TLS would lose its keys under the thread that reads.
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+class Provider(DULServiceProvider):
+    """Reads and checks each PDU itself: pynetdicom prints what it cannot read, and dies of some of it."""
+
+    def _read_pdu_data(self) -> None:
+        connection = self.socket
+        assert isinstance(connection, Connection)
+        content = connection.read_pdu()
+        if content is None:
+            connection.end()
+            self.event_queue.put(_CONNECTION_CLOSED)
+            self._give_up_request(connection)
+            return
+        try:
+            pdu, event = self._decode_pdu(bytearray(content))
+            if not isinstance(pdu, P_DATA_TF):
+                pdu.to_primitive()  # the state machine does the same where nothing catches what it raises
+        except WIRE_ERRORS:
+            log.warning("a PDU that is none came from %s", self.assoc.requestor.address)
+            self.event_queue.put(_INVALID_PDU)
+            self._give_up_request(connection)
+            return
+        connection.has_request |= isinstance(pdu, A_ASSOCIATE_RQ)
+        self._recv_pdu.put(pdu)
+        self.event_queue.put(event)
+
+    def _give_up_request(self, connection: Connection) -> None:
+        """The association's thread waits no longer for a request that will not come."""
+        if not connection.has_request:
+            self.to_user_queue.put(cast("Any", None))
+
+    def run(self) -> None:
+        """The thread; an event that the state machine does not know ends the association and nothing else."""
+        try:
+            super().run()
+        except (InvalidEventError, *WIRE_ERRORS) as error:
+            log.warning("an association with %s is broken off: %s", self.assoc.requestor.address, type(error).__name__)
+            if isinstance(self.socket, Connection):
+                self.socket.cut()

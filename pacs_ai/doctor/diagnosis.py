@@ -10,7 +10,7 @@ from .clock import check_time
 from .codecs import check_codecs
 from .disk import check_disk
 from .ledger import check_ledger
-from .listener import check_calling_titles, check_listener
+from .listener import check_calling_titles, check_encryption, check_listener
 from .network import check_model
 from .nodes import check_nodes
 
@@ -21,6 +21,7 @@ def diagnose(settings: Settings, now: datetime) -> Iterator[Check]:
     yield from check_nodes(settings, ledger.found.negotiated if ledger.found else ())
     yield check_listener(settings.dicom)
     yield check_calling_titles(settings.dicom)
+    yield check_encryption(settings.dicom)
     yield ledger.check
     yield from check_disk(settings.data, settings.ingest.disk_reserve_gb)
     yield from check_time(now, settings.data, ledger.found.newest_event_at if ledger.found else None)

@@ -5,8 +5,9 @@ import socket
 
 from pacs_ai.dimse.contexts import TimeLimits
 from pacs_ai.dimse.sender import Sender
-from pacs_ai.errors import PeerUnreachable
-from pacs_ai.settings import DicomSettings, Node
+from pacs_ai.dimse.tls import server_context
+from pacs_ai.errors import PeerUnreachable, SettingsError
+from pacs_ai.settings import DicomSettings, Node, NodeTls, TlsSettings
 
 from .check import Check, failed, ok, warning
 
@@ -39,9 +40,30 @@ def check_calling_titles(dicom: DicomSettings) -> Check:
     return ok(name, f"only {', '.join(dicom.allowed_calling_ae_titles)}")
 
 
+def check_encryption(dicom: DicomSettings) -> Check:
+    """Whether the port speaks TLS, and to whom."""
+    name, tls = "encryption of the port", dicom.tls
+    if not tls.is_on:
+        return warning(name, "none: instances come in plain", "set certificate, key and ca of [dicom.tls]")
+    try:
+        server_context(tls)
+    except SettingsError as error:
+        return failed(name, str(error), "put the right file there; the service does not start without it")
+    if not tls.require_client_certificate:
+        return warning(name, "TLS, with anybody", "set dicom.tls.require_client_certificate")
+    return ok(name, f"TLS, with peers whose certificates come from {tls.ca}")
+
+
+def _own_tls(tls: TlsSettings) -> NodeTls | None:
+    """How the service itself is spoken to on this machine: its certificate is known, and names another host."""
+    if not tls.is_on:
+        return None
+    return NodeTls(ca=tls.certificate, certificate=tls.certificate, key=tls.key, verify_hostname=False)
+
+
 def _who_listens(name: str, dicom: DicomSettings) -> Check:
     host = "127.0.0.1" if dicom.host in _ANY_ADDRESS else dicom.host
-    us = Node(name="self", ae_title=dicom.ae_title, host=host, port=dicom.port)
+    us = Node(name="self", ae_title=dicom.ae_title, host=host, port=dicom.port, tls=_own_tls(dicom.tls))
     calling = next(iter(dicom.allowed_calling_ae_titles), dicom.ae_title)
     try:
         status = Sender(calling, limits=_LIMITS).echo(us)

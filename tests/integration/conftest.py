@@ -13,6 +13,7 @@ from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.records import AuditEvent
 
 from pacs_ai.dimse.listener import listen
+from pacs_ai.dimse.transport import Limits
 from pacs_ai.settings import AuditSettings, DeliverySettings, DicomSettings, IngestSettings, Node, Settings
 
 from .peers import HOST, Archive, listening
@@ -41,11 +42,11 @@ class Inbox:
 def open_inbox(database: Database, tmp_path: Path) -> Iterator[Callable[..., Inbox]]:
     with ExitStack() as stack:
 
-        def opened(*, reserve_bytes: int = 0, **changes: object) -> Inbox:
+        def opened(*, reserve_bytes: int = 0, limits: Limits | None = None, **changes: object) -> Inbox:
             folder = tmp_path / "data" / "instances"
             store = InstanceStore(folder, reserve_bytes=reserve_bytes)
             settings = DicomSettings(host=HOST, **changes)
-            listener = listen(settings, store, Ledger(database), port=0)
+            listener = listen(settings, store, Ledger(database), port=0, limits=limits)
             stack.callback(listener.stop)
             return Inbox(port=listener.port, folder=folder, store=store, database=database)
 

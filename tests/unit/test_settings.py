@@ -84,6 +84,7 @@ def test_settings_cannot_be_changed() -> None:
         ("[dicom]\nprot = 104", "dicom.prot: unknown setting; did you mean 'port'?"),
         ("[dicmo]\nport = 104", "dicmo: unknown setting; did you mean 'dicom'?"),
         ('[dicom.tls]\ncertificat = "a.pem"', "dicom.tls.certificat: unknown setting; did you mean 'certificate'?"),
+        (NODE.format(name="pacs") + "tls = { kye = 'x' }", "nodes.0.tls.kye: unknown setting; did you mean 'key'?"),
         (NODE.format(name="pacs") + "prot = 1", "nodes.0.prot: unknown setting; did you mean 'port'?"),
         ("[audit]\nxyzzy = 1", "audit.xyzzy: unknown setting; known here: keep_days, url"),
     ],
@@ -159,7 +160,6 @@ def test_nodes_of_different_names_stand_in_their_order(tmp_path: Path) -> None:
     ("content", "key"),
     [
         (NODE.format(name="pacs") + 'proof = "qido"', "nodes.0.proof"),
-        ('[dicom.tls]\ncertificate = "a.pem"', "dicom.tls"),
     ],
 )
 def test_what_is_not_in_this_version_is_said_instead_of_ignored(content: str, key: str, problems: Any) -> None:
@@ -167,6 +167,32 @@ def test_what_is_not_in_this_version_is_said_instead_of_ignored(content: str, ke
 
     assert problem.startswith(f"{key}: ")
     assert "this version" in problem
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('[dicom.tls]\ncertificate = "a.pem"', "dicom.tls: certificate and key belong together: set both, or neither"),
+        (
+            '[dicom.tls]\ncertificate = "a.pem"\nkey = "a.key"',
+            "dicom.tls: require_client_certificate needs ca, against which the certificates of peers are checked",
+        ),
+        (
+            '[dicom.tls]\nca = "ca.pem"',
+            "dicom.tls: ca without certificate and key does not switch TLS on: set them too, or leave ca empty",
+        ),
+        (
+            NODE.format(name="pacs") + 'tls = { key = "a.key" }',
+            "nodes.0.tls: certificate and key belong together: set both, or neither",
+        ),
+        (
+            '[dicom]\nallowed_addresses = ["10.1.0.0/33"]',
+            "dicom.allowed_addresses.0: '10.1.0.0/33' is no address and no range such as 10.1.0.0/16",
+        ),
+    ],
+)
+def test_half_a_door_is_refused(content: str, expected: str, problems: Any) -> None:
+    assert problems(content) == [expected]
 
 
 def test_a_file_that_is_not_there_or_not_toml_is_a_problem_of_the_settings(tmp_path: Path, problems: Any) -> None:
