@@ -4,6 +4,10 @@ import logging
 import sys
 import warnings
 
+# Where pynetdicom says that our own code has failed. What else it says is of peers: we say that ourselves, and without
+# what they have sent.
+FAULTS = ("pynetdicom.service_class", "pynetdicom.events")
+
 
 def set_up_logging(*, verbose: bool = False) -> None:
     """Our own log goes to stderr, in colour on a terminal; foreign libraries only speak up when something is wrong."""
@@ -18,11 +22,9 @@ def set_up_logging(*, verbose: bool = False) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("pacs_ai").setLevel(logging.DEBUG if verbose else logging.INFO)
-    # These print values of data elements in their warnings and errors; pynetdicom's errors are of the network.
-    for noisy in ("pydicom", "highdicom"):
+    # These print values of data elements in their warnings and errors.
+    for noisy in ("pydicom", "highdicom", "pynetdicom"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    logging.getLogger("pynetdicom").setLevel(logging.ERROR)
-    # We say ourselves who was not reached and who sent what is no PDU; these print it, as a traceback.
-    for noisy in ("transport", "dul", "fsm", "dimse"):
-        logging.getLogger(f"pynetdicom.{noisy}").setLevel(logging.CRITICAL)
+    for name in FAULTS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pydicom|highdicom")

@@ -9,9 +9,9 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
-from pacs_ai.header import PARSE_ERRORS, quietly
+from pacs_ai.header import quietly
 
-from .transport import Connection
+from .transport import WIRE_ERRORS, Connection
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # of collections.abc from Python 3.12
@@ -64,7 +64,7 @@ class Messages(DIMSEServiceProvider):
         try:
             with quietly():
                 super().receive_primitive(primitive)
-        except PARSE_ERRORS:
+        except WIRE_ERRORS:
             log.warning("a DIMSE message that is none came from %s", self.assoc.requestor.address)
             self._break_off()
         if self.msg_queue.qsize() > _MESSAGES_WAITING:

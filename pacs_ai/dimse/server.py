@@ -10,12 +10,10 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from pacs_ai.header import PARSE_ERRORS
-
 from .admission import Admission, Guest
 from .messages import Messages
 from .tls import Certificates
-from .transport import Connection, Limits, Provider
+from .transport import WIRE_ERRORS, Connection, Limits, Provider
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +37,7 @@ class _Acceptor(Association):
         """The thread of the association; afterwards both of its threads and the connection are at their end."""
         try:
             super().run()
-        except PARSE_ERRORS as error:
+        except WIRE_ERRORS as error:
             log.warning("an association with %s is broken off: %s", self.requestor.address, type(error).__name__)
         finally:
             self.admission.leave(self.guest)
@@ -49,7 +47,7 @@ class _Acceptor(Association):
     def _serve_request(self, msg: Any, context_id: int) -> None:  # noqa: ANN401 - any of pynetdicom's messages
         try:
             super()._serve_request(msg, context_id)
-        except PARSE_ERRORS as error:
+        except WIRE_ERRORS as error:
             log.warning("a request of %s cannot be served: %s", self.requestor.address, type(error).__name__)
             self.abort()
 

@@ -6,16 +6,19 @@ import struct
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, cast
 
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError
-from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu import A_ASSOCIATE_RQ, P_DATA_TF
 from pynetdicom.transport import AssociationSocket
 
 from pacs_ai.header import PARSE_ERRORS
 
 log = logging.getLogger(__name__)
 
+# What pynetdicom raises on PDUs and messages that are none: its assertions are about what a peer has sent.
+WIRE_ERRORS = (*PARSE_ERRORS, IndexError, AssertionError)
 _PIECE = 1 << 18
 _PDU_TYPES = range(0x01, 0x08)
 _CONNECTION_CLOSED, _INVALID_PDU = "Evt17", "Evt19"  # PS3.8 table 9-10
@@ -125,24 +128,31 @@ class Provider(DULServiceProvider):
         if content is None:
             connection.end()
             self.event_queue.put(_CONNECTION_CLOSED)
+            self._give_up_request(connection)
             return
         try:
             pdu, event = self._decode_pdu(bytearray(content))
-            if isinstance(pdu, A_ASSOCIATE_RQ):
+            if not isinstance(pdu, P_DATA_TF):
                 pdu.to_primitive()  # the state machine does the same where nothing catches what it raises
-                connection.has_request = True
-        except PARSE_ERRORS:
+        except WIRE_ERRORS:
             log.warning("a PDU that is none came from %s", self.assoc.requestor.address)
             self.event_queue.put(_INVALID_PDU)
+            self._give_up_request(connection)
             return
+        connection.has_request |= isinstance(pdu, A_ASSOCIATE_RQ)
         self._recv_pdu.put(pdu)
         self.event_queue.put(event)
+
+    def _give_up_request(self, connection: Connection) -> None:
+        """The association's thread waits no longer for a request that will not come."""
+        if not connection.has_request:
+            self.to_user_queue.put(cast("Any", None))
 
     def run(self) -> None:
         """The thread; an event that the state machine does not know ends the association and nothing else."""
         try:
             super().run()
-        except (InvalidEventError, *PARSE_ERRORS) as error:
+        except (InvalidEventError, *WIRE_ERRORS) as error:
             log.warning("an association with %s is broken off: %s", self.assoc.requestor.address, type(error).__name__)
             if isinstance(self.socket, Connection):
                 self.socket.cut()

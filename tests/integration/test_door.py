@@ -1,11 +1,8 @@
 """The port under peers that are slow, silent, many or wrong: a sender gets in, and nothing is left behind."""
 
-import gc
-import os
 import re
 import socket
 import subprocess
-import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -33,6 +30,7 @@ from .wire import (
     p_data,
     pdu,
     read_pdu,
+    resources,
     store_command,
 )
 
@@ -77,11 +75,6 @@ def is_ended(connection: socket.socket) -> bool:
     except OSError:
         return True
     return received == b"" or received[0] == 0x07
-
-
-def resources() -> tuple[int, int]:
-    gc.collect()
-    return threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the count of a moment
 
 
 def test_two_hundred_idle_associations_do_not_stop_a_sender(inbox: Inbox, radiograph: Path) -> None:
