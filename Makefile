@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check serve lock benchmark clean
+.PHONY: demo test check audit serve lock benchmark fuzz clean
 
 demo: $(INSTALLED)
 	$(BIN)/pacs-ai demo --once
@@ -21,6 +21,14 @@ test: $(INSTALLED)
 
 check: $(INSTALLED)
 	scripts/check
+
+# Known vulnerabilities of what is locked. It asks pypi.org, so that it is no part of `check`, which runs without a network.
+audit: $(INSTALLED)
+	$(BIN)/uv tool run pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip
+
+# The port under damaged PDUs, messages and data sets, for an hour or FUZZ_SECONDS.
+fuzz: $(INSTALLED)
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} $(BIN)/pytest tests/benchmarks/test_port_fuzz.py -s -p no:cacheprovider
 
 benchmark: $(INSTALLED)
 	scripts/peers

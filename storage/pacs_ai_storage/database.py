@@ -1,7 +1,8 @@
 """How a database is opened: SQLite in the data folder by default, PostgreSQL by URL; the code above is the same."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -69,11 +70,18 @@ def without_password(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
+def _create_for_the_owner(_dialect: object, _record: object, arguments: list[Any], _options: object) -> None:
+    """Nobody else may read the file, nor what SQLite lays beside it with the same mode; where it is to lie there."""
+    with suppress(OSError):  # SQLite says better what is wrong with a path
+        os.close(os.open(arguments[0], os.O_RDWR | os.O_CREAT, 0o600))
+
+
 def _engine(url: str) -> Engine:
     # Parameters may be a patient's: no error tells them.
     if make_url(url).get_backend_name() != "sqlite":
         return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=16)
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False})
+    event.listen(engine, "do_connect", _create_for_the_owner)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine

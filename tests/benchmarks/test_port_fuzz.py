@@ -60,8 +60,5 @@ def test_the_port_outlives_its_fuzz(inbox: Inbox, tmp_path: Path, caplog: pytest
     finally:
         threading.excepthook = hook
 
-    print(
-        f"\n{SECONDS:.0f} s, seeds {SEED} to {seed - 1}: "
-        f"resident {sizes[0]:.0f} MB after the first, {sizes[-1]:.0f} MB last"
-    )
+    print(f"\n{SECONDS:.0f} s, seeds {SEED} to {seed - 1}: {sizes[0]:.0f} MB at first, {sizes[-1]:.0f} MB at last")
     assert sizes[-1] < sizes[0] + 50

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from pacs_ai_storage.database import Database, sqlite_url
 from pacs_ai_storage.instances import InstanceStore, OutOfSpace
+from pacs_ai_storage.migration import migrate
 
 FULL_DISK = """
 import resource, sys
@@ -121,6 +123,18 @@ def test_a_sweep_takes_away_what_an_earlier_run_had_begun_and_no_more(store: Ins
 
     assert files_under(tmp_path) == [store.locate(kept)]
     assert store.sweep() == 0
+
+
+def test_only_the_owner_can_read_the_database(tmp_path: Path) -> None:
+    database = Database(sqlite_url(tmp_path))
+
+    migrate(database)
+    with database.read():
+        beside = {path.name: mode(path) for path in tmp_path.glob("pacs-ai.sqlite*")}
+    database.close()
+
+    assert set(beside) >= {"pacs-ai.sqlite"}
+    assert set(beside.values()) == {0o600}
 
 
 def test_only_the_owner_can_read_what_is_kept(store: InstanceStore, tmp_path: Path) -> None:

@@ -65,6 +65,14 @@ def test_what_the_detector_refuses_in_the_readme_is_what_its_card_says() -> None
     assert said == [round(refused[part]["share"] * 100, 1) for part in parts]
 
 
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert len(named) >= 20
+    assert [name for name in named if f"def {name}(" not in sources] == []
+
+
 def test_every_file_that_the_readme_links_to_is_there() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
 
