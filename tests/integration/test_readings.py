@@ -1,7 +1,11 @@
 """Every reading is kept with its setup and its evidence, in both databases."""
 
+import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from alembic import command
 from pacs_ai_storage.audit import AuditFilter, query
@@ -11,7 +15,14 @@ from pacs_ai_storage.migration import alembic_configuration, migrate
 from pacs_ai_storage.readings import setup_changes, studies_read_since
 from pacs_ai_storage.records import ClaimedStudy, Setup, StudyResult, StudyState
 from pacs_ai_storage.schema import NEWEST_REVISION
+from pydicom import dcmread
 
+from pacs_ai.inference.card import read_card
+from pacs_ai.provenance import setup_of
+from pacs_ai.settings import Settings
+
+from .peers import Archive, push
+from .services import radiograph, running
 from .studies import STABLE, STUDY, arrived, bring_to, capture, claim, read_as_positive, report, seen
 
 FIRST, SECOND = Setup(sha256="1" * 64, document='{"model":1}'), Setup(sha256="2" * 64, document='{"model":2}')
@@ -84,3 +95,27 @@ def test_what_was_said_before_readings_were_kept_is_a_reading_dated_by_its_event
     assert (kept.read_at, kept.revision, kept.setup) == (STABLE, 1, None)
     assert kept.said == seen(database).outcomes[0]
     database.close()
+
+
+def test_a_study_that_a_service_read_says_with_what_by_what_from_whom_and_where_it_went(
+    settings_with: Callable[..., Settings], archive: Archive, tmp_path: Path
+) -> None:
+    settings = settings_with(archive.node)
+    study, path = radiograph(tmp_path)
+
+    with running(settings) as started:
+        push(started.port, path)
+        view = started.wait_for(study, StudyState.DELIVERED)
+        with started.service.stores.database.read() as connection:
+            (began,) = query(connection, AuditFilter(action="setup"))
+            (received,) = query(connection, AuditFilter(action="receive"))
+
+    (kept,) = view.readings
+    evidence = json.loads(kept.said.evidence or "")
+    assert kept.setup is not None
+    assert began.outcome == kept.setup.sha256 == setup_of(settings, read_card("")).sha256
+    assert began.at <= kept.read_at
+    assert evidence["pixel_data_sha256"] == hashlib.sha256(dcmread(path).PixelData).hexdigest()
+    assert set(evidence["seconds"]) == {"opening", "network", "results"}
+    assert [item.calling_ae_title for item in view.instances] == [received.actor]
+    assert {item.node for item in view.deliveries} == {archive.node.name}

@@ -25,6 +25,7 @@ from pacs_ai_storage.records import (
     InstanceOutcome,
     KeptFile,
     ResultObject,
+    Setup,
     StoredInstance,
     StudyResult,
 )
@@ -37,6 +38,7 @@ STUDY = "1.2.826.0.1.3680043.8.498.7"
 IMAGE, REPORT = f"{STUDY}.1", f"{STUDY}.2"
 REPAIR = "PatientSex emptied: not one of M, F, O"
 FILE = KeptFile(path="ab/ab.dcm", size=2, sha256="ab" * 32)
+SETUP = Setup(sha256="cd" * 32, document='{"model":{"version":"7"}}')
 TERMS = ClaimTerms(owner="test", stable_after=timedelta(0), lease=timedelta(minutes=1))
 QUERIES = [
     ["audit", "query"],
@@ -104,8 +106,15 @@ def _read_one_study(ledger: Ledger) -> None:
     claimed = ledger.claim_stable(AT, TERMS)
     assert claimed is not None
     outcome = InstanceOutcome(
-        sop_instance_uid=IMAGE, outcome="positive", probability=0.93, threshold=0.41, repairs=(REPAIR,)
+        sop_instance_uid=IMAGE,
+        outcome="positive",
+        probability=0.93,
+        threshold=0.41,
+        repairs=(REPAIR,),
+        setup_sha256=SETUP.sha256,
+        evidence='{"logit":2.5}',
     )
+    ledger.read_with(SETUP, AT)
     result = StudyResult(
         outcome="positive",
         probability=0.93,
@@ -281,12 +290,24 @@ def test_the_trail_of_a_study_is_shown_oldest_first(run: Run) -> None:
     ]
 
 
+def test_the_event_of_a_reading_is_shown_with_what_it_was_made_with(run: Run) -> None:
+    events = lines(run("audit", "show", STUDY, "--json").stdout)
+
+    (reading,) = [event["reading"] for event in events if "reading" in event]
+    assert (reading["setup_sha256"], reading["setup"]) == (SETUP.sha256, {"model": {"version": "7"}})
+    assert (reading["probability"], reading["evidence"]) == (0.93, {"logit": 2.5})
+
+
 def test_a_study_is_shown_with_all_that_is_known_of_it(run: Run, folder: Path) -> None:
     (study,) = lines(run("studies", "show", STUDY, "--json").stdout)
 
     assert (study["state"], study["outcome"], study["revision"]) == ("READY", "positive", 1)
     assert [item["sop_instance_uid"] for item in study["instances"]] == [IMAGE]
     assert [item["probability"] for item in study["outcomes"]] == [0.93]
+    assert [(item["revision"], item["setup"], item["evidence"]) for item in study["readings"]] == [
+        (1, {"model": {"version": "7"}}, {"logit": 2.5})
+    ]
+    assert [item["calling_ae_title"] for item in study["instances"]] == ["MODALITY"]
     assert [(item["kind"], item["sop_instance_uid"]) for item in study["objects"]] == [("report", REPORT)]
     assert [(item["node"], item["state"]) for item in study["deliveries"]] == [("pacs", "PENDING")]
     assert study["objects"][0]["path"] == "pacs-ai-data/instances/ab/ab.dcm"
