@@ -185,7 +185,7 @@ audit_events = Table(
 )
 
 # SQLite alone: which events have which three letters in a row (FTS5). Not in `metadata`: no other database has it.
-audit_text = table("audit_text", column("rowid", Integer), column("actor", Text), column("detail", Text))
+audit_text = table("audit_text", column("rowid", Integer), column("audit_text", Text))
 
 # One row: the last event. Whoever appends holds it until the transaction ends.
 audit_head = Table(
