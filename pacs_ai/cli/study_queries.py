@@ -51,7 +51,7 @@ def worklist(
 
         def entries() -> list[WorklistEntry]:
             with database.read() as connection:
-                return order([_waiting(study) for study in unread_studies(connection)], policy, now())
+                return order([waiting_study(study) for study in unread_studies(connection)], policy, now())
 
         if as_json:
             print_json(_entry_line(entry) for entry in entries())
@@ -81,7 +81,8 @@ def _watch(entries: Callable[[], list[WorklistEntry]]) -> None:
         return
 
 
-def _waiting(study: StudyRecord) -> WaitingStudy:
+def waiting_study(study: StudyRecord) -> WaitingStudy:
+    """What the reading order looks at."""
     return WaitingStudy(
         study_instance_uid=study.study_instance_uid,
         accession_number=study.accession_number,

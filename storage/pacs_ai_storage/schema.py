@@ -16,6 +16,8 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    column,
+    table,
     text,
 )
 
@@ -48,6 +50,7 @@ def _uid(name: str, **options: Any) -> Column[str]:  # noqa: ANN401 - passed thr
     return Column(name, String(64), **options)
 
 
+_UNREAD = text("read_at IS NULL")
 studies = Table(
     "studies",
     metadata,
@@ -69,6 +72,7 @@ studies = Table(
     Column("read_at", UtcDateTime),
     Column("rerun", Integer, nullable=False, server_default="0"),  # how often it was read again because somebody asked
     Index("ix_studies_state_touched_at", "state", "touched_at"),
+    Index("ix_studies_unread", "received_at", sqlite_where=_UNREAD, postgresql_where=_UNREAD),
 )
 
 instances = Table(
@@ -207,14 +211,12 @@ audit_events = Table(
     Index("ix_audit_events_actor", "actor", "at"),
     Index("ix_audit_events_calling_ae_title", "calling_ae_title", "at"),
     Index("ix_audit_events_model", "model", "at"),
-    Index(
-        "ix_audit_events_probability",
-        "at",
-        "probability",
-        sqlite_where=_READ,
-        postgresql_where=_READ,
-    ),
+    # Of readings alone, with all that a range of probabilities asks for.
+    Index("ix_audit_events_probability", "at", "id", "probability", sqlite_where=_READ, postgresql_where=_READ),
 )
+
+# SQLite alone: which events have which three letters in a row (FTS5). Not in `metadata`: no other database has it.
+audit_text = table("audit_text", column("rowid", Integer), column("audit_text", Text))
 
 # One row: the last event. Whoever appends holds it until the transaction ends.
 audit_head = Table(

@@ -18,9 +18,14 @@ from sqlalchemy import create_engine, inspect
 from .studies import actions, arrived, bring_to, seen
 
 
+def _is_in_every_database(name: str | None, *_: object) -> bool:
+    return not (name or "").startswith("audit_text")  # what SQLite alone has to search texts by
+
+
 def test_the_migrated_schema_is_that_of_the_tables(database: Database) -> None:
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        options = {"compare_type": True, "compare_server_default": True, "include_name": _is_in_every_database}
+        context = MigrationContext.configure(connection, opts=options)
 
         assert compare_metadata(context, metadata) == []
 

@@ -1,6 +1,7 @@
 """a chained audit log"""
 
 import re
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,6 +92,17 @@ POSTGRESQL = (
     """CREATE TRIGGER audit_head_no_truncate BEFORE TRUNCATE ON audit_head
        FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse('the head of the audit log is not deleted')""",
 )
+# Any part of a text is found by its trigrams. They need a SQLite of 2020 with FTS5; without them every event is read.
+TEXT = (
+    """CREATE VIRTUAL TABLE audit_text USING fts5(actor, detail, content='audit_events', content_rowid='id',
+       tokenize='trigram', detail='none', columnsize=0)""",
+    "INSERT INTO audit_text (rowid, actor, detail) SELECT id, actor, detail FROM audit_events",
+    """CREATE TRIGGER audit_text_insert AFTER INSERT ON audit_events
+       BEGIN INSERT INTO audit_text (rowid, actor, detail) VALUES (NEW.id, NEW.actor, NEW.detail); END""",
+    """CREATE TRIGGER audit_text_delete AFTER DELETE ON audit_events
+       BEGIN INSERT INTO audit_text (audit_text, rowid, actor, detail)
+             VALUES ('delete', OLD.id, OLD.actor, OLD.detail); END""",
+)
 FUNCTIONS = ('audit_refuse', 'audit_refuse_unanchored', 'audit_refuse_backward')
 
 
@@ -128,8 +140,13 @@ def upgrade() -> None:
     for name in INDEXED:
         op.create_index(f'ix_audit_events_{name}', 'audit_events', [name, 'at'])
     given = sa.text('probability IS NOT NULL')
-    op.create_index('ix_audit_events_probability', 'audit_events', ['at', 'probability'],
+    op.create_index('ix_audit_events_probability', 'audit_events', ['at', 'id', 'probability'],
                     sqlite_where=given, postgresql_where=given)
+    unread = sa.text('read_at IS NULL')
+    op.create_index('ix_studies_unread', 'studies', ['received_at'], sqlite_where=unread, postgresql_where=unread)
+    if _is_sqlite() and _has_trigrams():
+        for statement in TEXT:
+            op.execute(statement)
     op.add_column('instances', sa.Column('patient_id', sa.Text(), nullable=True))
     for name in ('accession_number', 'patient_id'):
         op.create_index(f'ix_instances_{name}', 'instances', [name])
@@ -141,13 +158,15 @@ def downgrade() -> None:
     for name in ('accession_number', 'patient_id'):
         op.drop_index(f'ix_instances_{name}', 'instances')
     op.drop_column('instances', 'patient_id')
+    op.drop_index('ix_studies_unread', 'studies')
     for name in ('at', *INDEXED, 'probability'):
         op.drop_index(f'ix_audit_events_{name}', 'audit_events')
     for name in ('audit_head', 'audit_anchors'):
         op.drop_table(name)
     if _is_sqlite():
-        for name in ('no_update', 'no_delete', 'no_replace'):
-            op.execute(f'DROP TRIGGER audit_events_{name}')
+        for name in ('events_no_update', 'events_no_delete', 'events_no_replace', 'text_insert', 'text_delete'):
+            op.execute(f'DROP TRIGGER IF EXISTS audit_{name}')
+        op.execute('DROP TABLE IF EXISTS audit_text')
     else:
         for name in FUNCTIONS:
             op.execute(f'DROP FUNCTION {name}() CASCADE')
@@ -170,6 +189,11 @@ def downgrade() -> None:
 
 def _is_sqlite() -> bool:
     return op.get_bind().dialect.name == 'sqlite'
+
+
+def _has_trigrams() -> bool:
+    fts5 = op.get_bind().execute(sa.text("SELECT sqlite_compileoption_used('ENABLE_FTS5')")).scalar()
+    return bool(fts5) and sqlite3.sqlite_version_info >= (3, 34)
 
 
 def _set_aside() -> None:
