@@ -35,6 +35,11 @@ def _resident_mb() -> float:
 
 
 def test_the_port_outlives_its_fuzz(inbox: Inbox, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("pydicom", "pynetdicom"):  # as the service has it: what they print would be kept by pytest to the end
+        caplog.set_level(logging.CRITICAL, logger=name)
+    for name in FAULTS:
+        caplog.set_level(logging.ERROR, logger=name)
+    caplog.set_level(logging.ERROR, logger="pacs_ai")
     sound = Sound.of(file_of(tmp_path, make_instance(stored=phantom(64, 48))))
     died: list[threading.ExceptHookArgs] = []
     before, hook = resources(), threading.excepthook
