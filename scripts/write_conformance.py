@@ -23,7 +23,15 @@ from pynetdicom import AE
 
 from pacs_ai import __version__
 from pacs_ai.delivery import FORMS
-from pacs_ai.dimse.contexts import RADIOGRAPHS, VERIFICATION, TimeLimits, accept_everything_stored, new_ae
+from pacs_ai.dimse.contexts import (
+    COMMITMENT,
+    RADIOGRAPHS,
+    VERIFICATION,
+    TimeLimits,
+    accept_commitment,
+    accept_everything_stored,
+    new_ae,
+)
 from pacs_ai.dimse.listener import StoreStatus
 from pacs_ai.findings import Classification, HeatMap, ModelIdentity, Reading, Refusal, RefusalReason
 from pacs_ai.imaging.gate import MIN_SIDE
@@ -75,6 +83,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _ae() -> AE:
     ae = new_ae(Settings.model_construct().dicom.ae_title)
     accept_everything_stored(ae)
+    accept_commitment(ae)
     return ae
 
 
@@ -141,10 +150,14 @@ def say_retries() -> str:
 
 
 def _sets() -> dict[str, tuple[str, ...]]:
-    """Transfer syntaxes by the name of their set: A of Verification, B of radiographs, C of all else."""
+    """Transfer syntaxes by the name of their set: A of Verification and commitment, B of radiographs, C of all else."""
     accepted = {str(context.abstract_syntax): tuple(context.transfer_syntax) for context in _ae().supported_contexts}
     radiograph = accepted[str(RADIOGRAPHS[0])]
-    other = next(syntaxes for found, syntaxes in accepted.items() if found not in {*RADIOGRAPHS, str(VERIFICATION)})
+    other = next(
+        syntaxes
+        for found, syntaxes in accepted.items()
+        if found not in {*RADIOGRAPHS, str(VERIFICATION), str(COMMITMENT)}
+    )
     sets = {"A": accepted[str(VERIFICATION)], "B": radiograph, "C": other}
     strays = [found for found, syntaxes in accepted.items() if syntaxes not in sets.values()]
     if strays:

@@ -9,6 +9,7 @@ from pacs_ai_storage.database import LedgerUnavailable
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import evt
+from pynetdicom.dimse_messages import N_EVENT_REPORT_RSP
 from pynetdicom.presentation import build_context
 
 from pacs_ai.errors import PeerUnreachable
@@ -61,14 +62,18 @@ def ask_for_commitment(
 
     Raises PeerUnreachable when the node did not take it, PeerRefused when it never will.
     """
-    arrived = Event()
+    answered = Event()
 
-    def note(event: evt.Event) -> tuple[int, Dataset | None]:
-        answer = on_n_event_report(event, on_report)
-        arrived.set()
-        return answer
+    def note_sent(event: evt.Event) -> None:
+        # Released any earlier, the association would end in the middle of our answer.
+        if isinstance(event.message, N_EVENT_REPORT_RSP):
+            answered.set()
 
-    contexts, handlers = [build_context(PUSH_MODEL)], [(evt.EVT_N_EVENT_REPORT, note)]
+    contexts = [build_context(PUSH_MODEL)]
+    handlers: list[evt.EventHandlerType] = [
+        (evt.EVT_N_EVENT_REPORT, on_n_event_report, [on_report]),
+        (evt.EVT_DIMSE_SENT, note_sent),
+    ]
     with sender.association(node, contexts, handlers=handlers) as association:
         asked = action_information(transaction_uid, references)
         status, _ = association.send_n_action(asked, REQUEST, PUSH_MODEL, PUSH_MODEL_INSTANCE)
@@ -77,7 +82,7 @@ def ask_for_commitment(
             said = "did not answer" if code is None else f"answered with 0x{code:04X}"
             message = f"{node.ae_title}@{node.host}:{node.port} {said} when asked for storage commitment"
             raise PeerUnreachable(message)
-        arrived.wait(linger)
+        answered.wait(linger)
 
 
 def on_n_event_report(event: evt.Event, on_report: OnReport) -> tuple[int, Dataset | None]:

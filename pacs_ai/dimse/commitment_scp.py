@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Lock
+from threading import Event, Lock
 
 from pacs_ai_storage.database import LedgerUnavailable
 from pacs_ai_storage.instances import InstanceStore
@@ -45,11 +45,13 @@ CLASS_INSTANCE_CONFLICT = 0x0119
 _NO_SUCH_ACTION = 0x0123
 _INVALID_ARGUMENT = 0x0115
 _REPORTS_AT_ONCE = 4
+_TIME_TO_RELEASE = 0.5
+_TIME_TO_ANSWER = 10
 
 
 @dataclass(slots=True, kw_only=True)
 class CommitmentScp:
-    """Answers each request, then reports: on the same association, or on one of ours to the node of that AE title."""
+    """Answers each request, then reports: to the node of that AE title, or on the association of the request."""
 
     nodes: Sequence[Node]
     proofs: Proofs
@@ -127,17 +129,28 @@ class CommitmentScp:
             log.exception("a storage commitment report could not be noted")
 
     def _tell(self, association: Association, calling: str, report: CommitmentReport) -> str:
-        if association.is_established and _send(association, report):
-            return "reported on the same association"
         node = next((node for node in self.nodes if node.ae_title == calling), None)
-        if node is None:
-            return "not reported: the association has ended and no node has this AE title"
+        problem = "the association has ended and no node has this AE title"
+        if node is not None:
+            problem = self._tell_node(node, report)
+            if not problem:
+                return "reported to the node"
+        # A report that crosses the peer's release would hold both until their time-out.
+        Event().wait(_TIME_TO_RELEASE)
+        if association.is_established:
+            association.dimse_timeout = _TIME_TO_ANSWER
+            if _send(association, report):
+                return "reported on the same association"
+        return f"not reported: {problem}"
+
+    def _tell_node(self, node: Node, report: CommitmentReport) -> str:
+        """Why the node has not heard the report; empty when it has."""
         role = build_role(PUSH_MODEL, scp_role=True)
         try:
             with self.sender.association(node, [build_context(PUSH_MODEL)], roles=[role]) as ours:
-                return "reported to the node" if _send(ours, report) else "not reported: the node did not take it"
+                return "" if _send(ours, report) else "the node did not take it"
         except PeerUnreachable as error:
-            return f"not reported: {error}"
+            return str(error)
 
     def _event(self, calling: str, report: CommitmentReport, how: str) -> AuditEvent:
         log.info("storage commitment for %s: %d kept, %d not, %s", calling, len(report.kept), len(report.failed), how)

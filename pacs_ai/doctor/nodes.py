@@ -6,7 +6,8 @@ from pacs_ai_storage.records import NegotiatedForm
 from pydicom.uid import UID, BasicTextSRStorage, ExplicitVRLittleEndian
 
 from pacs_ai.delivery import FORMS, form_name
-from pacs_ai.dimse.contexts import TimeLimits
+from pacs_ai.dimse.contexts import COMMITMENT, TimeLimits
+from pacs_ai.dimse.finder import STUDY_ROOT_FIND
 from pacs_ai.dimse.sender import Interview, Sender
 from pacs_ai.errors import PeerUnreachable
 from pacs_ai.settings import Node, Settings
@@ -28,6 +29,8 @@ def check_nodes(settings: Settings, remembered: Sequence[NegotiatedForm]) -> Ite
 def _check_node(node: Node, sender: Sender, ae_title: str, remembered: Sequence[NegotiatedForm]) -> Iterator[Check]:
     name = f"node {node.name}"
     proposals = [(str(sop_class), str(syntax)) for forms in FORMS.values() for sop_class, syntax in forms]
+    if node.proof in _PROOF_CLASSES:
+        proposals.append((str(_PROOF_CLASSES[node.proof]), str(ExplicitVRLittleEndian)))
     try:
         found = sender.interview(node, proposals)
     except PeerUnreachable as error:
@@ -38,10 +41,23 @@ def _check_node(node: Node, sender: Sender, ae_title: str, remembered: Sequence[
     for kind in FORMS:
         before = [form for form in remembered if (form.node, form.kind) == (node.name, kind)]
         yield _form(f"{name}: {kind}", kind, found, before)
-    yield ok(f"{name}: proof", _PROOFS.get(node.proof, node.proof))
+    yield _proof(f"{name}: proof", node, found)
 
 
-_PROOFS = {"none": "none: delivered means that the node answered the C-STORE with success"}
+_PROOFS = {
+    "none": "none: delivered means that the node answered the C-STORE with success",
+    "c-find": "c-find: delivered means that the node finds it",
+    "commitment": "commitment: delivered means that the node has committed itself to keep it",
+}
+_PROOF_CLASSES = {"c-find": STUDY_ROOT_FIND, "commitment": COMMITMENT}
+
+
+def _proof(name: str, node: Node, found: Interview) -> Check:
+    wanted = _PROOF_CLASSES.get(node.proof)
+    if wanted is None or any(sop_class == wanted for sop_class, _ in found.accepted):
+        return ok(name, _PROOFS[node.proof])
+    advice = f"let the node accept {wanted.name} from us, or choose another proof"
+    return failed(name, f"{node.proof}: the node does not take it", advice)
 
 
 def _echo(name: str, node: Node, found: Interview) -> Check:

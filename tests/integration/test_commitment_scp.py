@@ -1,0 +1,188 @@
+"""Storage commitment for what is pushed to us: success stands for what is kept, and for nothing else."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+import pytest
+from pacs_ai_storage.ledger import Ledger
+from pacs_ai_storage.proofs import Proofs
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation
+from pynetdicom import AE, evt
+from pynetdicom.dimse_messages import N_EVENT_REPORT_RSP
+from pynetdicom.presentation import build_context
+
+from pacs_ai.dimse.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Reference, action_information
+from pacs_ai.dimse.commitment_scp import CommitmentScp
+from pacs_ai.dimse.listener import listen
+from pacs_ai.dimse.sender import Sender
+from pacs_ai.settings import DicomSettings, Node
+from tests.builders import make_instance, phantom
+
+from .conftest import Inbox
+from .peers import HOST, contexts_for, file_of, nobody
+from .waiting import wait_until
+
+TRANSACTION = "2.25.42"
+DX = DigitalXRayImageStorageForPresentation
+Committing = Callable[..., Inbox]
+
+
+@dataclass
+class Modality:
+    """It pushes, asks for commitment, and hears reports on its association or, where it listens, on one of ours."""
+
+    reports: list[tuple[int, Dataset]] = field(default_factory=list)
+    hears_on_its_association: bool = True
+    answered: Event = field(default_factory=Event)
+
+    def hear(self, event: evt.Event) -> tuple[int, None]:
+        self.reports.append((event.event_type, event.event_information))
+        return 0x0000, None
+
+    def note_sent(self, event: evt.Event) -> None:
+        if isinstance(event.message, N_EVENT_REPORT_RSP):
+            self.answered.set()
+
+    def ask(self, port: int, references: Sequence[Reference], *paths: Path, action: int = 1) -> int:
+        """The status of the request; the association stays until a report has come, where one can come on it."""
+        hearing = [(evt.EVT_N_EVENT_REPORT, self.hear), (evt.EVT_DIMSE_SENT, self.note_sent)]
+        handlers = hearing if self.hears_on_its_association else []
+        contexts = [*contexts_for(paths), build_context(PUSH_MODEL)]
+        association = AE(ae_title="MODALITY").associate(
+            HOST,
+            port,
+            contexts=contexts,
+            ae_title="PACS_AI",
+            evt_handlers=handlers if self.hears_on_its_association else [],
+        )
+        assert [association.send_c_store(path).Status for path in paths] == [0x0000] * len(paths)
+        asked = action_information(TRANSACTION, references)
+        status, _ = association.send_n_action(asked, action, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+        if status.Status == 0x0000 and self.hears_on_its_association:
+            assert self.answered.wait(30)
+        association.release()
+        return int(status.Status)
+
+    @contextmanager
+    def listening(self) -> Iterator[Node]:
+        ae = AE(ae_title="MODALITY")
+        ae.add_supported_context(PUSH_MODEL, scu_role=True, scp_role=True)
+        server = ae.start_server((HOST, 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.hear)])
+        try:
+            yield Node(name="modality", ae_title="MODALITY", host=HOST, port=server.server_address[1])
+        finally:
+            ae.shutdown()
+
+
+@pytest.fixture
+def committing(inbox: Inbox) -> Iterator[Committing]:
+    """The inbox behind a listener that commits itself, and knows these nodes."""
+    ended = []
+
+    def started(*nodes: Node) -> Inbox:
+        ledger = Ledger(inbox.database)
+        scp = CommitmentScp(
+            nodes=nodes, proofs=Proofs(inbox.database), store=inbox.store, ledger=ledger, sender=Sender("PACS_AI")
+        )
+        listener = listen(
+            DicomSettings(host=HOST), inbox.store, ledger, port=0, commitment=scp.handlers(lambda _report: None)
+        )
+        ended.extend((listener.stop, scp.stop))
+        return Inbox(port=listener.port, folder=inbox.folder, store=inbox.store, database=inbox.database)
+
+    yield started
+    for end in ended:
+        end()
+
+
+def film(folder: Path) -> tuple[Reference, Path]:
+    instance = make_instance(stored=phantom(64, 48))
+    return Reference(sop_class_uid=DX, sop_instance_uid=instance.SOPInstanceUID), file_of(folder, instance)
+
+
+def references(told: Dataset, keyword: str) -> list[str]:
+    return [item.ReferencedSOPInstanceUID for item in told.get(keyword, [])]
+
+
+def commits(inbox: Inbox) -> list[tuple[str, str | None, str]]:
+    return [(event.actor, event.outcome, str(event.detail)) for event in inbox.events if event.action == "commit"]
+
+
+def test_what_was_pushed_and_is_kept_is_reported_on_the_same_association(
+    committing: Committing, tmp_path: Path
+) -> None:
+    inbox, modality, (reference, path) = committing(), Modality(), film(tmp_path)
+
+    assert modality.ask(inbox.port, [reference], path) == 0x0000
+
+    ((kind, told),) = modality.reports
+    assert (kind, told.TransactionUID) == (1, TRANSACTION)
+    assert references(told, "ReferencedSOPSequence") == [reference.sop_instance_uid]
+    assert "FailedSOPSequence" not in told
+    wait_until(lambda: commits(inbox))
+    assert commits(inbox) == [
+        ("MODALITY", "1 kept, 0 not", f"transaction {TRANSACTION}; reported on the same association")
+    ]
+
+
+def test_unknown_lost_and_misnamed_instances_fail_each_with_its_reason(committing: Committing, tmp_path: Path) -> None:
+    inbox, modality = committing(), Modality()
+    films = [film(tmp_path) for _ in range(4)]
+    kept, shorter, gone, other_class = (reference for reference, _ in films)
+    unknown = Reference(sop_class_uid=DX, sop_instance_uid="1.2.3")
+    Modality().ask(inbox.port, [kept], *(path for _, path in films))
+    received = Proofs(inbox.database).received([shorter.sop_instance_uid, gone.sop_instance_uid])
+    inbox.store.locate(received[gone.sop_instance_uid].file).unlink()
+    with inbox.store.locate(received[shorter.sop_instance_uid].file).open("r+b") as file:
+        file.truncate(100)
+    misnamed = Reference(sop_class_uid=CTImageStorage, sop_instance_uid=other_class.sop_instance_uid)
+
+    modality.ask(inbox.port, [kept, unknown, shorter, gone, misnamed])
+
+    ((kind, told),) = modality.reports
+    assert kind == 2
+    assert references(told, "ReferencedSOPSequence") == [kept.sop_instance_uid]
+    assert {item.ReferencedSOPInstanceUID: item.FailureReason for item in told.FailedSOPSequence} == {
+        "1.2.3": 0x0112,
+        shorter.sop_instance_uid: 0x0110,
+        gone.sop_instance_uid: 0x0110,
+        misnamed.sop_instance_uid: 0x0119,
+    }
+
+
+def test_a_modality_that_has_gone_is_told_on_an_association_of_ours(committing: Committing, tmp_path: Path) -> None:
+    modality, (reference, path) = Modality(hears_on_its_association=False), film(tmp_path)
+
+    with modality.listening() as node:
+        inbox = committing(node)
+        modality.ask(inbox.port, [reference], path)
+        wait_until(lambda: modality.reports)
+        wait_until(lambda: commits(inbox))
+
+    ((kind, told),) = modality.reports
+    assert (kind, references(told, "ReferencedSOPSequence")) == (1, [reference.sop_instance_uid])
+    assert commits(inbox)[0][2].endswith("reported to the node")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+def test_a_report_that_nobody_hears_is_in_the_audit_log(committing: Committing, tmp_path: Path) -> None:
+    reference, path = film(tmp_path)
+    inbox = committing(Node(name="modality", ae_title="MODALITY", host=HOST, port=nobody()))
+
+    Modality(hears_on_its_association=False).ask(inbox.port, [reference], path)
+    wait_until(lambda: commits(inbox))
+
+    assert "not reported: MODALITY@" in commits(inbox)[0][2]
+
+
+@pytest.mark.parametrize(("uids", "action", "status"), [((), 1, 0x0115), (("1.2.3",), 2, 0x0123)])
+def test_a_request_that_makes_no_sense_is_answered_so(
+    committing: Committing, uids: tuple[str, ...], action: int, status: int
+) -> None:
+    asked = [Reference(sop_class_uid=DX, sop_instance_uid=uid) for uid in uids]
+
+    assert Modality().ask(committing().port, asked, action=action) == status
