@@ -16,6 +16,7 @@ from .process import InstanceReading, Reader, outcome_of
 from .provenance import SOFTWARE, evidence_text, flattened
 
 TOLERANCE = 1e-6
+INSTANCE = "instance"
 _DERIVED = {"settings_sha256"}  # each setting is compared by its name
 
 
@@ -78,7 +79,7 @@ def _condition(instance: StoredInstance | None, store: InstanceStore) -> Conditi
 
 
 def _not_kept(kept: KeptReading, condition: Condition) -> Replayed:
-    difference = Difference(what="instance", then=Condition.INTACT, now=condition, since=None)
+    difference = Difference(what=INSTANCE, then=Condition.INTACT, now=condition, since=None)
     return Replayed(kept=kept, verdict=Verdict.NOT_KEPT, now=None, differences=(difference,))
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pacs_ai.process import Reader
     from pacs_ai.replay import Difference, Replayed
 
+_HASH_LENGTH = 64
+
 
 def audit_replay(
     names: Annotated[
@@ -140,5 +142,14 @@ def _figure(probability: float | None) -> str:
 
 
 def _words(found: "Difference") -> str:
+    from pacs_ai.replay import INSTANCE  # noqa: PLC0415 - as above
+
+    if found.what == INSTANCE:
+        return f"the kept instance is {found.now}"
     since = f"since {found.since.astimezone():%Y-%m-%d %H:%M:%S}" if found.since else "not in the log"
-    return f"{found.what} {found.then} -> {found.now} ({since})"
+    return f"{found.what} {_brief(found.then)} -> {_brief(found.now)} ({since})"
+
+
+def _brief(value: object) -> object:
+    """Enough of a hash to tell it from another."""
+    return f"{value[:12]}…" if isinstance(value, str) and len(value) == _HASH_LENGTH else value

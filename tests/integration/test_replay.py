@@ -1,5 +1,6 @@
 """Readings that are made again from the kept instances."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from pacs_ai_storage.schema import readings
+from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 from sqlalchemy import update
 
@@ -163,6 +165,7 @@ def test_compressed_films_are_read_again_and_the_hash_is_of_their_pixel_data(fol
 
     assert [item.verdict for item in replayed] == [Verdict.SAME] * 2
     first, second = (json.loads(item.kept.said.evidence or "") for item in replayed)
+    assert second["pixel_data_sha256"] == hashlib.sha256(dcmread(folder.kept_file(studies[1])).PixelData).hexdigest()
     assert first["model_input_sha256"] == second["model_input_sha256"]
     is_inflated_alike = syntax == DeflatedExplicitVRLittleEndian
     assert (first["pixel_data_sha256"] == second["pixel_data_sha256"]) is is_inflated_alike
@@ -202,6 +205,20 @@ def test_the_command_names_all_fifty_after_a_change_of_network(
     assert ended.returncode == 1
     assert len([line for line in lines if "model.version 1 -> 2 (not in the log)" in line]) == len(studies)
     assert lines[-1] == f"{COUNT} instances: 0 same, {COUNT} differs, 0 not kept"
+
+
+def test_the_command_says_which_instance_is_gone_and_ends_with_1(folder: Folder) -> None:
+    gone, intact = folder.read(film(500), film(900))
+    folder.kept_file(gone).unlink()
+
+    ended = _run(folder, gone, intact)
+
+    assert ended.returncode == 1
+    assert [line.split("\t")[3::3] for line in ended.stdout.splitlines()[1:3]] == [
+        ["not kept", "the kept instance is gone"],
+        ["same", ""],
+    ]
+    assert "\n2 instances: 1 same, 0 differs, 1 not kept\n" in ended.stdout
 
 
 def test_the_command_names_what_it_does_not_find(archive: tuple[Folder, list[str]]) -> None:
