@@ -45,7 +45,11 @@ from .peers import Archive, listening, storescp
 from .studies import arrived, claim, read_as_positive, seen
 
 RETRY = RetryPolicy(first=timedelta(seconds=5), longest=timedelta(seconds=30), give_up_after=timedelta(hours=1))
-LOSSY = {"LossyImageCompression": "01", "LossyImageCompressionRatio": "9.5", "LossyImageCompressionMethod": "ISO_1"}
+LOSSY = {
+    "LossyImageCompression": "01",
+    "LossyImageCompressionRatio": "9.5",
+    "LossyImageCompressionMethod": "ISO_15444_1",
+}
 Deliver = Callable[[Node], int]
 
 
@@ -302,7 +306,7 @@ def test_a_capture_of_a_lossy_film_says_both_losses_in_either_syntax(
     assert (kept.file_meta.TransferSyntaxUID, kept.PhotometricInterpretation) == (syntax, photometric)
     assert kept.LossyImageCompression == "01"
     assert (len(kept.LossyImageCompressionRatio), kept.LossyImageCompressionRatio[0]) == (2, 9.5)
-    assert list(kept.LossyImageCompressionMethod) == ["ISO_1", "ISO_10918_1"]
+    assert list(kept.LossyImageCompressionMethod) == ["ISO_15444_1", "ISO_10918_1"]
     assert kept.SOPInstanceUID == capture.sop_instance_uid
     assert validation_errors(kept, tmp_path) == []
     assert remembered(database)["capture"] == (SecondaryCaptureImageStorage, syntax)

@@ -102,7 +102,7 @@ def test_a_node_that_was_away_for_a_day_gets_everything_in_order_of_priority(day
 
     assert day.archive.instances == day.in_order
     assert day.states() == {DeliveryState.ACCEPTED}
-    assert 24 <= tried <= 48
+    assert 24 <= tried <= 50  # twice in each of the 25 rounds of that day, were it never put off
     day.database.close()
 
 
