@@ -71,9 +71,13 @@ def without_password(url: str) -> str:
 
 
 def _create_for_the_owner(_dialect: object, _record: object, arguments: list[Any], _options: object) -> None:
-    """Nobody else may read the file, nor what SQLite lays beside it with the same mode; where it is to lie there."""
-    with suppress(OSError):  # SQLite says better what is wrong with a path
-        os.close(os.open(arguments[0], os.O_RDWR | os.O_CREAT, 0o600))
+    """Nobody else may read the file, nor what SQLite lays beside it with the same mode; where it is to lie there.
+
+    A file that is there is not opened: closing it would let go every lock that this process holds on it, and another
+    process would take its write-ahead log away.
+    """
+    with suppress(OSError):  # there already, or SQLite says better what is wrong with the path
+        os.close(os.open(arguments[0], os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _engine(url: str) -> Engine:

@@ -46,6 +46,7 @@ class Orthanc:
     plugins: tuple[str, ...] = ()
     dicom_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
+    modalities: dict[str, tuple[str, str, int]] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -59,6 +60,7 @@ class Orthanc:
             "DicomAlwaysAllowFind": True,
             "OverwriteInstances": False,
             "Plugins": self.plugins,
+            "DicomModalities": self.modalities,
         }
         path = self.folder / "orthanc.json"
         path.write_text(json.dumps(configuration))
@@ -85,6 +87,11 @@ class Orthanc:
     def get_bytes(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=60) as answer:
             return bytes(answer.read())
+
+    def post(self, path: str, asked: object) -> Any:
+        address = f"http://127.0.0.1:{self.http_port}{path}"
+        with urllib.request.urlopen(address, data=json.dumps(asked).encode(), timeout=60) as answer:
+            return json.load(answer)
 
     def put(self, instance: Dataset) -> None:
         """The archive has this instance, over HTTP in the transfer syntax that it has."""
@@ -115,6 +122,7 @@ class Serve:
     nodes: tuple[tuple[str, int], ...] = ()
     port: int = field(default_factory=free_port)
     stable_after: float = 1.0
+    proof: str = "none"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -122,6 +130,7 @@ class Serve:
         path = self.folder / "pacs-ai.toml"
         nodes = "".join(
             f'[[nodes]]\nname = "{name.lower()}"\nae_title = "{name}"\nhost = "127.0.0.1"\nport = {port}\n'
+            f'proof = "{self.proof}"\n'
             for name, port in self.nodes
         )
         path.write_text(
