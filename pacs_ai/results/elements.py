@@ -28,6 +28,7 @@ _NARROWER = {
     "TimezoneOffsetFromUTC": (r"[+-]\d{4}", "not an offset like +0100"),
 }
 _SPECIFIC_CHARACTER_SET = 0x00080005
+_DELETE = "\x7f"  # of the control characters the one that pydicom lets pass (PS3.5 6.1.3)
 
 
 class Invalid(Exception):
@@ -125,6 +126,9 @@ def _check(element: DataElement) -> None:
     pattern, why = _NARROWER.get(element.keyword, ("", ""))
     if pattern and not re.fullmatch(pattern, str(element.value).strip()):
         raise Invalid(why)
+    if element.VR in TEXT and any(_DELETE in str(item) for item in _many(element.value)):
+        message = "a control character"
+        raise Invalid(message)
     try:
         for item in _many(element.value):
             validate_value(element.VR, item if isinstance(item, PersonName) else str(item), config.RAISE)

@@ -47,6 +47,7 @@ VERTICAL_SPACING = CodedConcept("111066", "DCM", "Vertical Pixel Spacing")
 IMAGE_LIBRARY = CodedConcept("111028", "DCM", "Image Library")
 IMAGE_LIBRARY_GROUP = CodedConcept("126200", "DCM", "Image Library Group")
 _IMAGING_MEASUREMENTS = "126010"
+_REPLACEMENT = "\ufffd"  # where bytes were not of the declared character set
 _MODALITIES = {
     "CR": CodedConcept("CR", "DCM", "Computed Radiography"),
     "DX": CodedConcept("DX", "DCM", "Digital Radiography"),
@@ -180,7 +181,7 @@ def _procedure(headers: Sequence[Dataset]) -> CodedConcept:
     for header in headers:
         for item in items(header, "ProcedureCodeSequence"):
             parts = [text(item, keyword) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
-            if all(parts):
+            if all(part.isprintable() and part for part in parts) and _REPLACEMENT not in parts[2]:
                 return CodedConcept(*parts)
     return CHEST_RADIOGRAPH
 

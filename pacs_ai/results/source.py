@@ -64,11 +64,16 @@ _TYPE_2 = (
     "AccessionNumber",
 )
 # Type 1 attributes of the items; of a code and of an issuer one of several (PS3.3 8.8, C.7.1.1, 10.14).
+_OF_A_CODE = (
+    ("CodeValue", "LongCodeValue", "URNCodeValue"),
+    ("CodeMeaning",),
+    ("CodingSchemeDesignator", "URNCodeValue"),
+)
 _REQUIRED_IN_ITEMS = {
     "OtherPatientIDsSequence": (("PatientID",), ("TypeOfPatientID",)),
     "IssuerOfAccessionNumberSequence": (("LocalNamespaceEntityID", "UniversalEntityID"),),
-    "ProcedureCodeSequence": (("CodeValue", "LongCodeValue", "URNCodeValue"), ("CodeMeaning",)),
-    "ReasonForPerformedProcedureCodeSequence": (("CodeValue", "LongCodeValue", "URNCodeValue"), ("CodeMeaning",)),
+    "ProcedureCodeSequence": _OF_A_CODE,
+    "ReasonForPerformedProcedureCodeSequence": _OF_A_CODE,
     "ReferencedStudySequence": (("ReferencedSOPClassUID",), ("ReferencedSOPInstanceUID",)),
 }
 _DIRECTIONS = 2

@@ -23,6 +23,7 @@ from .making import (
     make_header,
     make_read_image,
     make_results,
+    raw_element,
     read_back,
 )
 from .peers import dump_report, validation_errors
@@ -292,3 +293,27 @@ def test_a_later_report_names_the_one_before_and_is_another(header: Dataset, tmp
     assert len({item.SOPInstanceUID for item in (first, second, again)}) == 3
     assert validation_errors(second, tmp_path) == []
     assert check_report(read_back(second)) == []
+
+
+@pytest.mark.parametrize("meaning", [b"Chest X-ray\x7f", b"\xff\xfest X-ray", b""])
+def test_a_procedure_whose_meaning_is_damaged_is_a_chest_radiograph(meaning: bytes, tmp_path: Path) -> None:
+    source = make_header(make_film())
+    source.ProcedureCodeSequence[0][0x00080104] = raw_element(0x00080104, "LO", meaning)
+
+    report = _report(source)
+
+    assert _codes(report, "121058") == ["399208008"]
+    assert [item.ConceptCodeSequence[0].CodeMeaning for item in content_items(report, "121058")] == [
+        "Plain chest X-ray"
+    ]
+    assert validation_errors(report, tmp_path) == []
+
+
+def test_a_procedure_code_without_its_scheme_is_left_out(tmp_path: Path) -> None:
+    source = make_header(make_film())
+    del source.ProcedureCodeSequence[0].CodingSchemeDesignator
+
+    report = _report(source)
+
+    assert "ProcedureCodeSequence" not in report
+    assert validation_errors(report, tmp_path) == []
