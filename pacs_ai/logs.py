@@ -4,6 +4,7 @@ import logging
 import sys
 import warnings
 
+_QUOTING = {"pydicom", "highdicom"}
 # Where pynetdicom says that our own code has failed. What else it says is of peers: we say that ourselves, and without
 # what they have sent.
 FAULTS = ("pynetdicom.service_class", "pynetdicom.events")
@@ -20,11 +21,15 @@ def set_up_logging(*, verbose: bool = False) -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(_quotes_nobody)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("pacs_ai").setLevel(logging.DEBUG if verbose else logging.INFO)
-    # These print values of data elements in their warnings and errors.
-    for noisy in ("pydicom", "highdicom", "pynetdicom"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     for name in FAULTS:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pydicom|highdicom")
+
+
+def _quotes_nobody(record: logging.LogRecord) -> bool:
+    """False for lines of libraries that quote values of data elements; pydicom sets its level anew when imported."""
+    return record.name.partition(".")[0] not in _QUOTING

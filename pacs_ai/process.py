@@ -97,24 +97,25 @@ def read_study(files: Sequence[InstanceFile], reader: Reader, edition: Edition) 
     named = unread[0].header if unread and not images and reader.reports_refusals else None
     begun = reader.stopwatch()
     objects = _build(images, unread, reader, edition)
-    results_seconds = reader.stopwatch() - begun
-    readings = [
-        InstanceReading(
-            file=item.opened.file,
-            classification=None if item.refusal or item.reading is None else item.reading.classification,
-            refusal=item.refusal,
-            repairs=_repairs(item, named),
-            setup_sha256=reader.setup.sha256,
-            evidence=evidence_text(item, results_seconds=results_seconds),
-        )
-        for item in sorted(judged, key=lambda item: item.refusal is not None)
-    ]
+    seconds = reader.stopwatch() - begun
     outcome = summarise([image.reading.classification for _, image in images])
+    read_first = sorted(judged, key=lambda item: item.refusal is not None)
     return StudyReading(
-        readings=tuple(readings),
+        readings=tuple(_reading(item, named, reader.setup, seconds) for item in read_first),
         outcome=outcome,
         priority=prioritise(outcome, [refusal for _, refusal in refused], reader.priority),
         objects=objects,
+    )
+
+
+def _reading(item: JudgedInstance, named: Dataset | None, setup: Setup, results_seconds: float) -> InstanceReading:
+    return InstanceReading(
+        file=item.opened.file,
+        classification=None if item.refusal or item.reading is None else item.reading.classification,
+        refusal=item.refusal,
+        repairs=_repairs(item, named),
+        setup_sha256=setup.sha256,
+        evidence=evidence_text(item, results_seconds=results_seconds),
     )
 
 

@@ -155,8 +155,8 @@ def test_a_message_that_drips_makes_room(open_inbox: Callable[..., Inbox]) -> No
             with connections(inbox.port, 1) as (other,):
                 return associate(other) == ASSOCIATE_AC
 
-        wait_until(another_is_let_in)
-        wait_until(lambda: is_ended(slow))
+        assert wait_until(another_is_let_in)
+        assert wait_until(lambda: is_ended(slow))
 
 
 @pytest.mark.parametrize("begun", ["request", "message"])

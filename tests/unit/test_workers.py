@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +18,7 @@ from pacs_ai.imaging import workers
 from pacs_ai.imaging.film import open_film
 from pacs_ai.imaging.workers import DecoderLimits, DecoderWorkers
 from tests.builders import Stored, make_instance, part10
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes with names are Unix")
+from tests.integration.waiting import wait_until
 
 
 @pytest.fixture
@@ -58,17 +56,25 @@ def _kill_whoever_opens(path: Path, before: set[int], times: int) -> None:
         killed = _children() - before
         for child in killed:
             os.kill(child, signal.SIGKILL)
-        while _children() & killed:
-            time.sleep(0.05)
+        _wait_for_the_end_of(killed)
         os.close(writer)
+
+
+def _wait_for_the_end_of(killed: set[int]) -> None:
+    wait_until(lambda: not _children() & killed)
 
 
 def _writer_of(path: Path) -> int:
     """The other end of the pipe, which can be had only once somebody waits at this one."""
-    while True:
+
+    def opened() -> int | None:
         with suppress(OSError):
             return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-        time.sleep(0.05)
+        return None
+
+    writer = wait_until(opened)
+    assert writer is not None
+    return writer
 
 
 def test_a_film_comes_back_from_a_process_as_it_is_opened_here(two_seconds: DecoderWorkers, compressed: Path) -> None:
@@ -127,7 +133,6 @@ def test_a_film_that_kills_two_processes_cannot_be_decoded(endless: Path) -> Non
     assert _children() <= before
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone limits the address space")
 def test_a_film_that_eats_memory_exceeds_the_limit_and_the_next_is_opened(tmp_path: Path, compressed: Path) -> None:
     large = tmp_path / "large.dcm"
     stored = np.arange(6000 * 6000, dtype=np.uint32).astype(np.uint16).reshape(6000, 6000) >> 4
