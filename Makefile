@@ -16,7 +16,7 @@ test: $(INSTALLED)
 	scripts/peers
 	scripts/viewer
 	rm -rf .objects
-	OBJECTS_MADE=.objects $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/acceptance/test_validators.py
+	OBJECTS_MADE=.objects $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/acceptance/test_validators.py
 	OBJECTS_MADE=.objects $(BIN)/pytest tests/acceptance/test_validators.py
 
 check: $(INSTALLED)
