@@ -15,7 +15,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pacs_ai.dimse.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from pacs_ai.dimse.finder import STUDY_ROOT_FIND
 
-from .peers import HOST, Archive
+from .peers import HOST, Archive, stop
 
 RESULTS = (Comprehensive3DSRStorage, SecondaryCaptureImageStorage)
 
@@ -109,7 +109,7 @@ def keeping(keeper: Keeper, *more: PresentationContext) -> Iterator[Keeper]:
     try:
         yield keeper
     finally:
-        ae.shutdown()
+        stop(ae)
 
 
 FIND = build_context(STUDY_ROOT_FIND)

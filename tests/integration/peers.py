@@ -81,6 +81,13 @@ class Archive:
         return self.answers(event, number)
 
 
+def stop(ae: AE) -> None:
+    """It no longer listens. An association that is about to end may: pynetdicom cannot abort one that is rejected."""
+    for association in ae.active_associations:
+        association.join(1)
+    ae.shutdown()
+
+
 @contextmanager
 def listening(archive: Archive, *, contexts: Sequence[PresentationContext] | None = None) -> Iterator[Archive]:
     """The archive listens on a free port, or again on the one it had."""
@@ -93,7 +100,7 @@ def listening(archive: Archive, *, contexts: Sequence[PresentationContext] | Non
     try:
         yield archive
     finally:
-        ae.shutdown()
+        stop(ae)
 
 
 @contextmanager

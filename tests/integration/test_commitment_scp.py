@@ -23,7 +23,7 @@ from pacs_ai.settings import DicomSettings, Node
 from tests.builders import make_instance, phantom
 
 from .conftest import Inbox
-from .peers import HOST, contexts_for, file_of, nobody
+from .peers import HOST, contexts_for, file_of, nobody, stop
 from .waiting import wait_until
 
 TRANSACTION = "2.25.42"
@@ -75,7 +75,7 @@ class Modality:
         try:
             yield Node(name="modality", ae_title="MODALITY", host=HOST, port=server.server_address[1])
         finally:
-            ae.shutdown()
+            stop(ae)
 
 
 @pytest.fixture

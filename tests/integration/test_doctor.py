@@ -34,7 +34,7 @@ from pacs_ai.settings import AuditSettings, DicomSettings, Node, Settings
 from tests.unit.networks import OFFSET, SIDE, WEIGHT, mean_network, model_folder
 
 from .conftest import Inbox
-from .peers import HOST, Archive, connection_refused, listening, nobody, silent_peer, storescp
+from .peers import HOST, Archive, connection_refused, listening, nobody, silent_peer, stop, storescp
 from .services import running
 
 AT = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
@@ -169,7 +169,7 @@ def test_a_node_without_verification_is_told_and_still_asked() -> None:
         node = Node(name="archive", ae_title="ARCHIVE", host=HOST, port=server.server_address[1])
         said = asked(node)
     finally:
-        ae.shutdown()
+        stop(ae)
 
     assert said["node archive"][0] is Verdict.WARNING
     assert said["node archive: report"][0] is Verdict.OK
