@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Where the environment forbids Python to keep what it compiles, each start would compile TensorFlow anew: 10 seconds.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test check audit serve lock benchmark fuzz clean
 

@@ -7,12 +7,15 @@ from numpy.typing import NDArray
 
 from pacs_ai.findings import Classification, HeatMap, ModelIdentity, ModelInput, Reading, Refusal
 
+from .absence import absent
 from .card import ModelCard, verify
 from .network import BATCH_SIZES, Network
 from .taps import Tap
 
 ONNX_SUFFIX = ".onnx"
 _STEPS = 255
+# Keras loads them where training is installed, for wrappers and plots: a quarter of the time that its import takes.
+_NEVER_USED = ("matplotlib", "sklearn")
 
 
 class CardClassifier:
@@ -76,6 +79,7 @@ def open_network(card: ModelCard, taps: Sequence[Tap] = ()) -> Network:
         from .onnx_network import OnnxNetwork  # noqa: PLC0415 - only one of the two libraries is needed
 
         return OnnxNetwork(card)
-    from .keras_network import KerasNetwork  # noqa: PLC0415
+    with absent(*_NEVER_USED):
+        from .keras_network import KerasNetwork  # noqa: PLC0415
 
     return KerasNetwork(card, taps)
