@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*")
 _HEADER_BYTES = 1 << 20
 _ANY_NUMBER = 1 << 30
+_END_SECONDS = 5.0
 
 
 class StoreStatus(IntEnum):
@@ -66,9 +67,12 @@ class Listener:
 
     def stop(self) -> None:
         """No association is accepted any more, and those under way have ended."""
+        under_way = self.server.ae.active_associations
         self.server.admission.close()
         self.server.shutdown()
         self.server.ae.shutdown()
+        for association in under_way:
+            association.join(_END_SECONDS)
 
 
 def listen(  # noqa: PLR0913 - what the port stands between, and two for tests

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import nullcontext
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -62,11 +63,12 @@ class Messages(DIMSEServiceProvider):
             self.message.encoded_command_set = Bounded(_COMMAND_BYTES)
             self.message.data_set = Bounded(connection.limits.message_bytes)
         try:
-            with quietly():
+            with quietly() if _is_decoded(primitive) else nullcontext():
                 super().receive_primitive(primitive)
         except WIRE_ERRORS:
             log.warning("a DIMSE message that is none came from %s", self.assoc.requestor.address)
             self._break_off()
+        connection.owes_answer |= self.message is None
         if self.msg_queue.qsize() > _MESSAGES_WAITING:
             log.warning("%s sends without waiting for answers", self.assoc.requestor.address)
             self._break_off()
@@ -90,3 +92,11 @@ class Messages(DIMSEServiceProvider):
         connection = self.dul.socket
         assert isinstance(connection, Connection)
         return connection
+
+
+def _is_decoded(primitive: P_DATA) -> bool:
+    """Whether the piece has to do with a command or ends the message (PS3.8 E.2); the others are only kept.
+
+    There are hundreds of those in an instance, and to be quiet costs each as much as to keep it.
+    """
+    return any(value[0] & 0b11 for _, value in primitive.presentation_data_value_list if value)

@@ -11,6 +11,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from .admission import Admission, Guest
+from .doorbell import Announced, Doorbell
 from .messages import Messages
 from .tls import Certificates
 from .transport import WIRE_ERRORS, Connection, Limits, Provider
@@ -64,6 +65,10 @@ class _Handler(RequestHandler):
         made.dul.socket.__class__ = Connection
         cast("Connection", made.dul.socket).begin(server.limits)
         cast("Messages", made.dimse).begin()
+        doorbell = Doorbell()
+        made._reactor_checkpoint = doorbell  # noqa: SLF001 - the only place where its thread can be kept waiting
+        made.dul.to_user_queue = Announced(doorbell)
+        made.dimse.msg_queue = Announced(doorbell)
         association = cast("_Acceptor", made)
         association.admission, association.guest = server.admission, server.guest_with(self.request)
         association.guest.association = association

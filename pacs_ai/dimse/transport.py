@@ -1,7 +1,9 @@
 """How bytes come off a connection: in large pieces, within time, and no longer than a PDU may be (PS3.8 9.3)."""
 
 import logging
+import select
 import socket
+import ssl
 import struct
 import time
 from contextlib import suppress
@@ -14,6 +16,8 @@ from pynetdicom.pdu import A_ASSOCIATE_RQ, P_DATA_TF
 from pynetdicom.transport import AssociationSocket
 
 from pacs_ai.header import PARSE_ERRORS
+
+from .doorbell import LONGEST_REST
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +53,29 @@ class Connection(AssociationSocket):
     last_traffic: float
     pdu_begun: float | None
     has_request: bool
+    owes_answer: bool
 
     def begin(self, limits: Limits) -> None:
         """The connection, still unread, is held to these limits."""
-        self.limits, self.received, self.pdu_begun, self.has_request = limits, 0, None, False
+        self.limits, self.received, self.pdu_begun = limits, 0, None
+        self.has_request = self.owes_answer = False
         self.opened = self.last_traffic = time.monotonic()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read; where nothing is there to be sent, the thread waits for it a while."""
+        if not self.owes_answer:
+            self._rest()
+        return super().ready
+
+    def _rest(self) -> None:
+        connection = self.socket
+        if connection is None or not self._is_connected:
+            return
+        if isinstance(connection, ssl.SSLSocket) and connection.pending():
+            return
+        with suppress(OSError, ValueError):  # closed; the caller will find out
+            select.select([connection], [], [], LONGEST_REST)
 
     def read_pdu(self) -> bytes | None:
         """A whole PDU; b"" where it is too long or of no known type, None when the peer is gone or too slow."""
@@ -98,6 +120,7 @@ class Connection(AssociationSocket):
             with suppress(OSError):
                 self.socket.settimeout(self.limits.pdu_seconds)
         super().send(bytestream)
+        self.owes_answer = False
         self.last_traffic = time.monotonic()
 
     def end(self) -> None:
@@ -140,6 +163,8 @@ class Provider(DULServiceProvider):
             self._give_up_request(connection)
             return
         connection.has_request |= isinstance(pdu, A_ASSOCIATE_RQ)
+        # A message is answered when it is whole, see Messages; every other PDU is, or ends the association.
+        connection.owes_answer |= not isinstance(pdu, P_DATA_TF)
         self._recv_pdu.put(pdu)
         self.event_queue.put(event)
 
