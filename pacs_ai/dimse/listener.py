@@ -223,6 +223,7 @@ def _read_header(event: evt.Event, content: bytes) -> Dataset:
         "StudyInstanceUID",
         "SeriesInstanceUID",
         "AccessionNumber",
+        "PatientID",
         "SpecificCharacterSet",
     ]
     try:
