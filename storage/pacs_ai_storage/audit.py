@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, or_, select, update
@@ -20,6 +20,11 @@ _OF_MODALITIES = ("receive", "resend", "refuse-receive")
 _AT_ONCE = 5000
 _TRIGRAM, _MANY = 3, 4_000
 _COLLECTED = "pacs-ai: events of this transaction"
+_TOLD = [item.name for item in fields(AuditEvent) if item.name not in {"identity", "previous_sha256", "sha256"}]
+# Made once: each change of a study appends, and a modality waits for most of them.
+_HEAD = select(audit_head.c.sequence, audit_head.c.sha256).with_for_update()
+_APPEND = insert(audit_events)
+_MOVE_HEAD = update(audit_head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +71,10 @@ def append(connection: Connection, *events: AuditEvent) -> None:
 
 def _write(connection: Connection, events: Sequence[AuditEvent]) -> None:
     columns = _columns(connection, events)
-    end = select(audit_head.c.sequence, audit_head.c.sha256).with_for_update()
-    last = connection.execute(end).one()
+    last = connection.execute(_HEAD).one()
     rows = chained(columns, Link(sequence=last.sequence, sha256=last.sha256))
-    connection.execute(insert(audit_events), rows)
-    connection.execute(update(audit_head).values(sequence=rows[-1]["id"], sha256=rows[-1]["sha256"]))
+    connection.execute(_APPEND, rows)
+    connection.execute(_MOVE_HEAD, {"sequence": rows[-1]["id"], "sha256": rows[-1]["sha256"]})
 
 
 def query(connection: Connection, wanted: AuditFilter) -> list[AuditEvent]:
@@ -168,9 +172,12 @@ def _of_studies(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 def _unconfirmed() -> ColumnElement[bool]:
+    """No node has an object of this reading or a later one; ACCEPTED is proved where the node has `proof`."""
     accepted = and_(
         deliveries.c.study_instance_uid == audit_events.c.study_instance_uid,
         deliveries.c.state == DeliveryState.ACCEPTED,
+        # What was accepted of an earlier revision says nothing of this one.
+        deliveries.c.queued_at >= audit_events.c.at,
     )
     return ~exists().where(accepted)
 
@@ -203,9 +210,7 @@ def _columns(connection: Connection, events: Sequence[AuditEvent]) -> list[dict[
     stations = _stations(connection, events)
     columns = []
     for event in events:
-        row = asdict(event)
-        for name in ("identity", "previous_sha256", "sha256"):
-            row.pop(name)
+        row: dict[str, object] = {name: getattr(event, name) for name in _TOLD}
         if event.calling_ae_title is None and event.study_instance_uid:
             row["calling_ae_title"] = stations.get(event.study_instance_uid)
         columns.append(row)

@@ -152,7 +152,7 @@ def _delivery(number: int) -> Row:
         "study_instance_uid": _uid(number),
         "state": "PENDING" if number % 50 == 0 else "ACCEPTED",
         "attempts": 1,
-        "queued_at": _at(number),
+        "queued_at": _at(number) + timedelta(seconds=4),
         "next_attempt_at": _at(number),
     }
 
