@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0006"  # the last of the migrations; a test compares
+NEWEST_REVISION = "0007"  # the last of the migrations; a test compares
 NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
 metadata = MetaData(naming_convention=NAMING)
 
@@ -221,6 +221,15 @@ audit_events = Table(
     Index("ix_audit_events_model", "model", "at"),
     # Of readings alone, with all that a range of probabilities asks for.
     Index("ix_audit_events_probability", "at", "id", "probability", sqlite_where=_READ, postgresql_where=_READ),
+)
+
+# Questions about the audit log that somebody asks again: options as JSON, none of which is a patient.
+named_queries = Table(
+    "named_queries",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("options", Text, nullable=False),
+    Column("saved_at", UtcDateTime, nullable=False),
 )
 
 # SQLite alone: which events have which three letters in a row (FTS5). Not in `metadata`: no other database has it.
