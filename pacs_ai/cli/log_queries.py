@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 from pacs_ai_storage import audit
 from pacs_ai_storage.database import Database
+from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.named_queries import NamedQuery, NamesAPatient, save_query, saved_queries
 from pacs_ai_storage.readings import readings_of
+from pacs_ai_storage.records import AuditEvent
 
 from pacs_ai.errors import WrongUsage
 from pacs_ai.stores import now
@@ -77,11 +79,15 @@ def audit_query(  # noqa: PLR0913 - one parameter for each option
         actor=actor,
         text=text,
     )
-    with existing_database(settings_of(config)) as database:
+    settings = settings_of(config)
+    with existing_database(settings) as database:
         asked = _question(database, given, limit, named)
         if save is not None:
             _keep(database, asked, save)
         _answer(database, asked, Format.JSON if as_json else form)
+        if settings.audit.atna.is_on:
+            # Audit Log Used (PS3.15 A.5.3.2); what was looked for is nobody's business.
+            Ledger(database).note(AuditEvent(at=now(), actor="operator", action="query-log"))
 
 
 def _question(database: Database, given: audit.AuditFilter, limit: int | None, named: str | None) -> Question:

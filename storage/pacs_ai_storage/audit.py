@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, or_, select, update
 
@@ -85,7 +86,7 @@ def query(connection: Connection, wanted: AuditFilter) -> list[AuditEvent]:
     newest = select(column.id).where(*conditions).order_by(column.at.desc(), column.id.desc())
     numbers = newest.limit(wanted.limit).subquery()
     statement = select(audit_events).join(numbers, numbers.c.id == column.id).order_by(column.at, column.id)
-    return _events(connection.execute(statement))
+    return events_of(connection.execute(statement))
 
 
 def everything(connection: Connection, wanted: AuditFilter) -> Iterator[AuditEvent]:
@@ -94,7 +95,7 @@ def everything(connection: Connection, wanted: AuditFilter) -> Iterator[AuditEve
     statement = select(audit_events).where(*_conditions(wanted)).order_by(number).limit(_AT_ONCE)
     page = connection.execute(statement).all()
     while page:
-        yield from _events(page)
+        yield from events_of(page)
         page = connection.execute(statement.where(number > page[-1].id)).all()
 
 
@@ -126,7 +127,7 @@ def not_analysed(connection: Connection, wanted: AuditFilter) -> list[NotAnalyse
 def trail(connection: Connection, study_instance_uid: str) -> list[AuditEvent]:
     """Every event of a study, oldest first."""
     statement = select(audit_events).where(audit_events.c.study_instance_uid == study_instance_uid)
-    return _events(connection.execute(statement.order_by(audit_events.c.id)))
+    return events_of(connection.execute(statement.order_by(audit_events.c.id)))
 
 
 def latest_repairs(connection: Connection, study_instance_uid: str) -> list[AuditEvent]:
@@ -226,7 +227,8 @@ def _stations(connection: Connection, events: Sequence[AuditEvent]) -> dict[str,
     return {row.study_instance_uid: row.calling_ae_title for row in connection.execute(found)}
 
 
-def _events(rows: Iterable[Row[tuple[object, ...]]]) -> list[AuditEvent]:
+def events_of(rows: Iterable[Row[Any]]) -> list[AuditEvent]:
+    """Rows with the columns of the log, as events."""
     return [
         AuditEvent(
             identity=row.id,

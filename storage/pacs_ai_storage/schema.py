@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0007"  # the last of the migrations; a test compares
+NEWEST_REVISION = "0008"  # the last of the migrations; a test compares
 NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
 metadata = MetaData(naming_convention=NAMING)
 
@@ -242,6 +242,14 @@ audit_head = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("sequence", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
+)
+
+# Up to which event somebody outside has the log.
+audit_followers = Table(
+    "audit_followers",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
 )
 
 # Where events were removed from the old end: the last that is gone, signed. The triggers let go only what one covers.
