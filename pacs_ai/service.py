@@ -22,6 +22,7 @@ from .atna.forwarding import Forwarder
 from .atna.messages import AuditSource
 from .atna.syslog import Repository
 from .delivery import RetryPolicy
+from .dimse.alerts import Alerts
 from .dimse.commitment import CommitmentReport
 from .dimse.commitment_scp import CommitmentScp
 from .dimse.listener import Listener, listen
@@ -155,6 +156,7 @@ class Service:
             self.stores.ledger,
             port=self._port,
             commitment=self._commitment.handlers(self._note_report),
+            alerts=Alerts(ledger=self.stores.ledger, now=now) if self._settings.audit.atna.is_on else None,
         )
         # Holding the port makes us the only service of this name: what it had begun before is ours to take up.
         self.stores.ledger.release_leases(self._owner, now())

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
 
 import pytest
-from pacs_ai_storage.audit import append
+from pacs_ai_storage.audit import AuditFilter, append, query
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.following import Follower
 from pacs_ai_storage.ledger import Ledger
@@ -24,6 +25,7 @@ from pacs_ai_storage.records import AuditEvent
 from pacs_ai.atna.forwarding import Forwarder
 from pacs_ai.atna.messages import AuditSource
 from pacs_ai.atna.syslog import Repository
+from pacs_ai.dimse.alerts import Alerts
 from pacs_ai.dimse.tls import client_context
 from pacs_ai.errors import PeerUnreachable
 from pacs_ai.settings import AtnaSettings, NodeTls, Settings
@@ -260,7 +262,26 @@ def test_over_udp_each_message_is_a_datagram(database: Database) -> None:
     assert heard.events == [("DICOM Instances Transferred", "0")]
 
 
-def test_a_service_tells_of_its_start_of_what_it_receives_and_of_its_end(
+def call_as_another(port: int) -> "subprocess.CompletedProcess[bytes]":
+    line = ["echoscu", "-aec", "SOMEBODY", HOST, str(port)]
+    return subprocess.run(line, capture_output=True, check=False, timeout=60)
+
+
+@SQLITE
+def test_whoever_fails_the_handshake_is_told_of_once_a_minute(database: Database) -> None:
+    moments = iter([AT, AT + SECOND, AT + 61 * SECOND, AT + 61 * SECOND])
+    alerts = Alerts(ledger=Ledger(database), now=lambda: next(moments))
+
+    for _ in range(3):
+        alerts.turned_away("10.0.0.1", "TLS handshake failed")
+    alerts.turned_away("10.0.0.2", "TLS handshake failed")
+
+    with database.read() as connection:
+        events = query(connection, AuditFilter(action="refuse-association"))
+    assert [event.actor for event in events] == ["10.0.0.1", "10.0.0.1", "10.0.0.2"]
+
+
+def test_a_service_tells_of_its_start_of_what_it_receives_whom_it_turns_away_and_of_its_end(
     settings_with: Callable[..., Settings], hospital: Authority, tmp_path: Path
 ) -> None:
     with tls_listener(hospital.sign("repository")) as heard:
@@ -270,6 +291,11 @@ def test_a_service_tells_of_its_start_of_what_it_receives_and_of_its_end(
         _, path = radiograph(tmp_path)
         with running(settings) as service:
             push(service.port, path)
-            wait_until(lambda: ("DICOM Instances Transferred", "0") in heard.events)
+            for _ in range(2):
+                assert call_as_another(service.port).returncode != 0
+            wait_until(lambda: ("Security Alert", "4") in heard.events)
+
+    assert [kind for kind, _ in heard.events if kind == "Security Alert"] == ["Security Alert"]
+    assert ("DICOM Instances Transferred", "0") in heard.events
 
     assert heard.events[0] == heard.events[-1] == ("Application Activity", "0")
