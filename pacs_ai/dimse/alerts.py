@@ -1,4 +1,4 @@
-"""Who was turned away at the port, as events of the audit log: once a minute for each address, so that none fills it."""
+"""Who was turned away at the port, told to the audit log: once a minute for each address, so that none fills it."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -44,6 +44,10 @@ SETUP = Setup(sha256="cd" * 32, document='{"model":{"version":"7"}}')
 TERMS = ClaimTerms(owner="test", stable_after=timedelta(0), lease=timedelta(minutes=1))
 QUERIES = [
     ["audit", "query"],
+    ["audit", "query", "--action", "read", "--save", "readings"],
+    ["audit", "query", "--named", "readings"],
+    ["audit", "named", "list"],
+    ["audit", "named", "delete", "readings"],
     ["audit", "show", STUDY],
     ["worklist"],
     ["studies", "show", STUDY],
