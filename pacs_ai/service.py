@@ -8,18 +8,26 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
+from pacs_ai_storage.following import Follower
+from pacs_ai_storage.records import AuditEvent
 
 from . import __version__
+from .atna.forwarding import Forwarder
+from .atna.messages import AuditSource
+from .atna.syslog import Repository
 from .delivery import RetryPolicy
+from .dimse.alerts import Alerts
 from .dimse.commitment import CommitmentReport
 from .dimse.commitment_scp import CommitmentScp
 from .dimse.listener import Listener, listen
 from .dimse.sender import Sender
-from .dimse.tls import certificate_problems
+from .dimse.tls import certificate_problems, client_context
 from .errors import DecoderUnavailable, SettingsError
 from .findings import Classifier
 from .imaging import decoders, geometry
@@ -127,7 +135,7 @@ class Service:
         self._stop = threading.Event()
         self._is_asked_to_stop = False
         self._ready = threading.Event()
-        self._threads = ThreadPoolExecutor(max_workers=1 + 2 * len(settings.nodes), thread_name_prefix="service")
+        self._threads = ThreadPoolExecutor(max_workers=2 + 2 * len(settings.nodes), thread_name_prefix="service")
         self._running: list[Future[None]] = []
         self.stores = open_stores(settings)
         self._commitment = CommitmentScp(
@@ -148,9 +156,14 @@ class Service:
             self.stores.ledger,
             port=self._port,
             commitment=self._commitment.handlers(self._note_report),
+            alerts=Alerts(ledger=self.stores.ledger, now=now) if self._settings.audit.atna.is_on else None,
         )
         # Holding the port makes us the only service of this name: what it had begun before is ours to take up.
         self.stores.ledger.release_leases(self._owner, now())
+        if self._settings.audit.atna.is_on:
+            self._forwarder = self._new_forwarder()
+            self._run(self._forward)
+            self._tell("start")
         self._run(self._read)
         for node in self._settings.nodes:
             self._run(self._deliver, node)
@@ -209,6 +222,11 @@ class Service:
         self._listener.stop()
         self._commitment.stop()
         self._threads.shutdown()
+        if self._settings.audit.atna.is_on:
+            with suppress(LedgerUnavailable):
+                self._tell("stop")
+                if not self._forwarder.failures:
+                    self._forwarder.try_once()  # else it is told after the next start
         self.stores.database.close()
 
     def _read(self) -> None:
@@ -279,6 +297,34 @@ class Service:
         )
         # What is sent within a pause is asked for together.
         self._repeat(lambda: prover.prove_due() == MOST_AT_ONCE, pause_between=_PROOF_SECONDS)
+
+    def _tell(self, action: str) -> None:
+        self.stores.ledger.note(AuditEvent(at=now(), actor="service", action=action, detail=f"pacs-ai {__version__}"))
+
+    def _new_forwarder(self) -> Forwarder:
+        atna = self._settings.audit.atna
+        (host, port), tls = atna.host_and_port, atna.tls
+        context = partial(client_context, tls, "audit.atna") if tls else None
+        return Forwarder(
+            follower=Follower(self.stores.database, "atna"),
+            repository=Repository(host=host, port=port, context=context),
+            source=AuditSource(
+                name=atna.source or self._settings.dicom.ae_title,
+                ae_title=self._settings.dicom.ae_title,
+                process=str(os.getpid()),
+                host=socket.gethostname(),
+            ),
+            pause=self._retry_policy().pause,
+        )
+
+    def _forward(self) -> None:
+        while not self._stop.is_set():
+            try:
+                pause = self._forwarder.try_once().total_seconds()
+            except LedgerUnavailable:
+                log.exception("the ledger is not available; trying again")
+                pause = _PAUSE_AFTER_TROUBLE
+            self._stop.wait(pause)
 
     def _note_report(self, report: CommitmentReport) -> None:
         note_report(report, self.stores.proofs, self._retry_policy(), now())

@@ -65,6 +65,12 @@ def _network(value: str) -> str:
         raise ValueError(message) from error
 
 
+def _must_belong_together(certificate: str, key: str) -> None:
+    if bool(certificate) != bool(key):
+        message = "certificate and key belong together: set both, or neither"
+        raise ValueError(message)
+
+
 AddressRange = Annotated[str, AfterValidator(_network)]
 
 
@@ -83,9 +89,7 @@ class TlsSettings(_Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if bool(self.certificate) != bool(self.key):
-            message = "certificate and key belong together: set both, or neither"
-            raise ValueError(message)
+        _must_belong_together(self.certificate, self.key)
         if self.ca and not self.certificate:
             message = "ca without certificate and key does not switch TLS on: set them too, or leave ca empty"
             raise ValueError(message)
@@ -105,9 +109,7 @@ class NodeTls(_Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if bool(self.certificate) != bool(self.key):
-            message = "certificate and key belong together: set both, or neither"
-            raise ValueError(message)
+        _must_belong_together(self.certificate, self.key)
         return self
 
 
@@ -192,11 +194,36 @@ class DeliverySettings(_Section):
     prove_within_seconds: Annotated[float, Field(gt=0)] = 300
 
 
+class AtnaSettings(NodeTls):
+    """The audit record repository (PS3.15 A.5) that has our audit messages; without an address there is none."""
+
+    address: Annotated[str, Field(pattern=r"^$|^\S+:\d{1,5}$")] = ""
+    transport: Literal["tls", "udp"] = "tls"
+    source: str = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether messages are sent."""
+        return bool(self.address)
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """The parts of the address."""
+        host, _, port = self.address.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def tls(self) -> NodeTls | None:
+        """How the repository is spoken to; None over UDP."""
+        return None if self.transport == "udp" else self
+
+
 class AuditSettings(_Section):
-    """Where ledger and audit log are, and how long events stay."""
+    """Where ledger and audit log are, how long events stay, and who else has them."""
 
     url: str = ""
     keep_days: Annotated[int, Field(ge=1)] = 190
+    atna: AtnaSettings = AtnaSettings()
 
 
 class HttpSettings(_Section):

@@ -1,4 +1,4 @@
-"""Events of the audit log as they are printed: a table, JSON lines or CSV (RFC 4180)."""
+"""Events of the audit log as they are printed: a table, JSON lines, CSV (RFC 4180) or Parquet."""
 
 import csv
 import sys
@@ -9,7 +9,10 @@ from enum import StrEnum
 
 from pacs_ai_storage.records import AuditEvent, KeptReading
 
+from pacs_ai.errors import WrongUsage
+
 from .output import print_json, print_table, short
+from .parquet import write_parquet
 from .readings import reading_line
 
 Readings = Mapping[tuple[str | None, datetime], KeptReading]
@@ -21,6 +24,7 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
 def print_events(events: Sequence[AuditEvent], form: Format, readings: Readings | None = None) -> None:
@@ -30,8 +34,10 @@ def print_events(events: Sequence[AuditEvent], form: Format, readings: Readings 
         print_table(columns, [_row(event) for event in events])
     elif form is Format.JSON:
         print_json({**_line(event), **_reading(event, readings or {})} for event in events)
-    else:
+    elif form is Format.CSV:
         print_rows((_line(event) for event in events), form, columns=_COLUMNS)
+    else:
+        print_whole_events(events, form)
 
 
 def print_whole_events(events: Iterable[AuditEvent], form: Format) -> None:
@@ -43,6 +49,12 @@ def print_rows(lines: Iterable[Mapping[str, object]], form: Format, *, columns: 
     """Rows that have these columns, in their order."""
     if form is Format.JSON:
         print_json(lines)
+        return
+    if form is Format.PARQUET:
+        if sys.stdout.isatty():
+            message = "Parquet is no text: send it to a file, as in `… --format parquet > events.parquet`"
+            raise WrongUsage(message)
+        write_parquet(lines, columns, sys.stdout.buffer)
         return
     rows = ([line[name] for name in columns] for line in lines)
     if form is Format.TABLE:

@@ -1,36 +1,30 @@
 """`audit query`, `audit show` and `audit replay`."""
 
 import sys
-from dataclasses import asdict, replace
-from datetime import timedelta
-from enum import StrEnum
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from pacs_ai_storage import audit
+from pacs_ai_storage.database import Database
+from pacs_ai_storage.ledger import Ledger
+from pacs_ai_storage.named_queries import NamedQuery, NamesAPatient, save_query, saved_queries
 from pacs_ai_storage.readings import readings_of
+from pacs_ai_storage.records import AuditEvent
 
 from pacs_ai.errors import WrongUsage
 from pacs_ai.stores import now
 
+from . import named_queries
 from .events import Format, Readings, print_events, print_rows
 from .options import ConfigOption, JsonOption, settings_of
+from .questions import BuiltIn, Options, Question, may_be_saved, narrowed, question
 from .replaying import audit_replay
 from .stores import StudyArgument, existing_database, one_study
 from .times import Time, instant
 
 _COUNTED = ("calling_ae_title", "reason", "instances")
-_EVERY = 1_000_000
-_EVENING, _MORNING = timedelta(hours=-6), timedelta(hours=8)
 Probability = Annotated[float | None, typer.Option(min=0, max=1, help="Of a reading.")]
-
-
-class Question(StrEnum):
-    """Queries that people ask, by name."""
-
-    UNCONFIRMED_POSITIVES = "unconfirmed-positives"
-    STUDY = "study"
-    NOT_ANALYSED = "not-analysed"
 
 
 def add_to(app: typer.Typer) -> typer.Typer:
@@ -39,6 +33,7 @@ def add_to(app: typer.Typer) -> typer.Typer:
     log.command("query")(audit_query)
     log.command("show")(audit_show)
     log.command("replay")(audit_replay)
+    named_queries.add_to(log)
     app.add_typer(log, name="audit")
     return log
 
@@ -60,13 +55,14 @@ def audit_query(  # noqa: PLR0913 - one parameter for each option
     node: Annotated[str | None, typer.Option(help="What went to this node, and what it answered.")] = None,
     actor: Annotated[str | None, typer.Option(help="Calling AE title, node name, service or operator.")] = None,
     text: Annotated[str | None, typer.Option(help="Any part of actor or detail.")] = None,
-    named: Annotated[Question | None, typer.Option(help="A question that people ask; other options narrow it.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
+    named: Annotated[str | None, typer.Option(help="A query of `audit named list`; other options narrow it.")] = None,
+    save: Annotated[str | None, typer.Option(help="Keep what is asked under this name; a patient never.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The newest so many; else 100.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How it is printed.")] = Format.TABLE,
     as_json: JsonOption = False,
 ) -> None:
     """The newest events that match, oldest of them first."""
-    wanted = audit.AuditFilter(
+    given = audit.AuditFilter(
         since=instant(since),
         until=instant(until),
         study_instance_uid=study,
@@ -82,32 +78,42 @@ def audit_query(  # noqa: PLR0913 - one parameter for each option
         node=node,
         actor=actor,
         text=text,
-        limit=limit,
     )
-    form = Format.JSON if as_json else form
-    with existing_database(settings_of(config)) as database, database.read() as connection:
-        if named is Question.NOT_ANALYSED:
+    settings = settings_of(config)
+    with existing_database(settings) as database:
+        asked = _question(database, given, limit, named)
+        if save is not None:
+            _keep(database, asked, save)
+        _answer(database, asked, Format.JSON if as_json else form)
+        if settings.audit.atna.is_on:
+            # Audit Log Used (PS3.15 A.5.3.2); what was looked for is nobody's business.
+            Ledger(database).note(AuditEvent(at=now(), actor="operator", action="query-log"))
+
+
+def _question(database: Database, given: audit.AuditFilter, limit: int | None, named: str | None) -> Question:
+    saved: dict[str, Options] = {}
+    if named is not None:
+        with database.read() as connection:
+            saved = {item.name: item.options for item in saved_queries(connection)}
+    return question(given, limit, named, saved)
+
+
+def _keep(database: Database, asked: Question, name: str) -> None:
+    may_be_saved(asked, name)
+    try:
+        save_query(database, NamedQuery(name=name, options=asked.given, saved_at=now()))
+    except NamesAPatient as error:
+        message = "an option, or the name, is the ID of a patient, which is never kept; nothing was saved"
+        raise WrongUsage(message) from error
+
+
+def _answer(database: Database, asked: Question, form: Format) -> None:
+    wanted = narrowed(asked, now().astimezone())
+    with database.read() as connection:
+        if asked.built_in is BuiltIn.NOT_ANALYSED:
             print_rows([asdict(row) for row in audit.not_analysed(connection, wanted)], form, columns=_COUNTED)
         else:
-            print_events(audit.query(connection, _asked(named, wanted)), form)
-
-
-def _asked(named: Question | None, wanted: audit.AuditFilter) -> audit.AuditFilter:
-    if named is Question.UNCONFIRMED_POSITIVES:
-        night = wanted if wanted.since or wanted.until else _last_night(wanted)
-        return replace(night, action="read", outcome="positive", is_unconfirmed=True)
-    if named is Question.STUDY:
-        if not wanted.study_instance_uid and not wanted.accession_number:
-            message = "--named study needs --study or --accession"
-            raise WrongUsage(message)
-        return replace(wanted, limit=_EVERY)
-    return wanted
-
-
-def _last_night(wanted: audit.AuditFilter) -> audit.AuditFilter:
-    """From six in the evening of yesterday to eight of this morning, local time."""
-    midnight = now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    return replace(wanted, since=midnight + _EVENING, until=midnight + _MORNING)
+            print_events(audit.query(connection, wanted), form)
 
 
 def audit_show(

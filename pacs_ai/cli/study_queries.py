@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 from pacs_ai_storage.ledger import Ledger
-from pacs_ai_storage.records import StudyRecord
-from pacs_ai_storage.views import StudyView, show_study, unread_studies
+from pacs_ai_storage.views import StudyView, UnreadStudy, show_study, unread_studies
 
 from pacs_ai.errors import NotFound
 from pacs_ai.findings import PriorityLevel
@@ -25,6 +24,10 @@ from .stores import StudyArgument, existing_database, one_study
 
 _COLUMNS = ("", "priority", "outcome", "probability", "waiting", "accession", "study", "why")
 _REFRESH_SECONDS = 2.0
+_LEVELS: dict[str | None, PriorityLevel] = {
+    None: PriorityLevel.ROUTINE,
+    **{level.value: level for level in PriorityLevel},
+}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -81,14 +84,15 @@ def _watch(entries: Callable[[], list[WorklistEntry]]) -> None:
         return
 
 
-def waiting_study(study: StudyRecord) -> WaitingStudy:
+def waiting_study(study: UnreadStudy) -> WaitingStudy:
     """What the reading order looks at."""
+    reasons = study.priority_reasons
     return WaitingStudy(
         study_instance_uid=study.study_instance_uid,
         accession_number=study.accession_number,
         received_at=study.received_at,
-        level=PriorityLevel(study.priority or PriorityLevel.ROUTINE),
-        reasons=study.priority_reasons or (f"not read by the network yet: {study.state}",),
+        level=_LEVELS[study.priority],
+        reasons=tuple(reasons.splitlines()) if reasons else (f"not read by the network yet: {study.state}",),
         outcome=study.outcome or study.state,
         probability=study.probability,
     )

@@ -26,6 +26,7 @@ from pacs_ai.header import PARSE_ERRORS, quietly, text
 from pacs_ai.settings import DicomSettings
 
 from .admission import Admission
+from .alerts import Alerts
 from .contexts import TimeLimits, accept_commitment, accept_everything_stored, new_ae
 from .messages import Bounded
 from .server import Server, admit
@@ -84,8 +85,9 @@ def listen(  # noqa: PLR0913 - what the port stands between, and two for tests
     commitment: Sequence[evt.EventHandlerType] = (),
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     limits: Limits | None = None,
+    alerts: Alerts | None = None,
 ) -> Listener:
-    """The SCP accepts associations; `commitment` handles storage commitment.
+    """The SCP accepts associations; `commitment` handles storage commitment, `alerts` are told who is turned away.
 
     Raises OSError when the port cannot be bound, SettingsError for wrong certificates.
     """
@@ -113,7 +115,7 @@ def listen(  # noqa: PLR0913 - what the port stands between, and two for tests
         (evt.EVT_C_STORE, on_c_store),
         (evt.EVT_C_ECHO, lambda _event: 0x0000),
         (evt.EVT_REQUESTED, admit),
-        (evt.EVT_REJECTED, _on_rejected),
+        (evt.EVT_REJECTED, lambda event: _on_rejected(event, alerts)),
         *commitment,
     ]
     server = Server(
@@ -123,6 +125,7 @@ def listen(  # noqa: PLR0913 - what the port stands between, and two for tests
         admission=admission,
         limits=limits,
         certificates=certificates,
+        alerts=alerts,
     )
     server.start()
     return Listener(port=server.server_address[1], server=server)
@@ -135,8 +138,12 @@ def _limits(settings: DicomSettings) -> Limits:
     )
 
 
-def _on_rejected(event: evt.Event) -> None:
-    log.warning("association rejected: calling AE %r, called AE %r", *(_ae_title(name) for name in _titles(event)))
+def _on_rejected(event: evt.Event, alerts: Alerts | None) -> None:
+    calling, called = (_ae_title(name) for name in _titles(event))
+    log.warning("association rejected: calling AE %r, called AE %r", calling, called)
+    if alerts is not None:
+        address = str(event.assoc.requestor.address)
+        alerts.turned_away(address, f"association from {address} to {called!r} rejected", calling=calling)
 
 
 def _titles(event: evt.Event) -> tuple[str, str]:
@@ -227,6 +234,7 @@ def _read_header(event: evt.Event, content: bytes) -> Dataset:
         "StudyInstanceUID",
         "SeriesInstanceUID",
         "AccessionNumber",
+        "PatientID",
         "SpecificCharacterSet",
     ]
     try:

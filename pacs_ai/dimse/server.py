@@ -11,6 +11,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from .admission import Admission, Guest
+from .alerts import Alerts
 from .doorbell import Announced, Doorbell
 from .messages import Messages
 from .tls import Certificates
@@ -80,7 +81,7 @@ class Server(ThreadedAssociationServer):
 
     daemon_threads = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the port stands between
         self,
         ae: AE,
         address: tuple[str, int],
@@ -89,10 +90,12 @@ class Server(ThreadedAssociationServer):
         admission: Admission,
         limits: Limits,
         certificates: Certificates | None,
+        alerts: Alerts | None = None,
     ) -> None:
         self.admission = admission
         self.limits = limits
         self._certificates = certificates
+        self._alerts = alerts
         self._guests: dict[socket.socket, Guest] = {}
         contexts = _Contexts(ae.supported_contexts)
         super().__init__(ae, address, ae.ae_title, contexts, evt_handlers=handlers, request_handler=_Handler)
@@ -120,6 +123,9 @@ class Server(ThreadedAssociationServer):
             log.warning("TLS handshake with %s failed: %s", guest.address, _reason(error))
             self.admission.leave(guest)
             self.shutdown_request(guest.connection)
+            if self._alerts is not None:
+                detail = f"TLS handshake with {guest.address} failed: {_reason(error)}"
+                self._alerts.turned_away(guest.address, detail)
             return
         self._guests[connection] = guest
         super().finish_request(connection, client_address)

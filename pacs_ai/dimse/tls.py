@@ -74,6 +74,9 @@ def certificate_problems(settings: Settings) -> list[str]:
         for number, node in enumerate(settings.nodes)
         if node.tls is not None
     ]
+    repository = settings.audit.atna.tls
+    if settings.audit.atna.is_on and repository is not None:
+        makers.append(partial(client_context, repository, "audit.atna"))
     return [problem for make in makers if (problem := _problem_of(make)) is not None]
 
 

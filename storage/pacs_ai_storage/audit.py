@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, or_, select, update
 
@@ -20,6 +21,11 @@ _OF_MODALITIES = ("receive", "resend", "refuse-receive")
 _AT_ONCE = 5000
 _TRIGRAM, _MANY = 3, 4_000
 _COLLECTED = "pacs-ai: events of this transaction"
+_TOLD = [item.name for item in fields(AuditEvent) if item.name not in {"identity", "previous_sha256", "sha256"}]
+# Made once: each change of a study appends, and a modality waits for most of them.
+_HEAD = select(audit_head.c.sequence, audit_head.c.sha256).with_for_update()
+_APPEND = insert(audit_events)
+_MOVE_HEAD = update(audit_head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +72,10 @@ def append(connection: Connection, *events: AuditEvent) -> None:
 
 def _write(connection: Connection, events: Sequence[AuditEvent]) -> None:
     columns = _columns(connection, events)
-    end = select(audit_head.c.sequence, audit_head.c.sha256).with_for_update()
-    last = connection.execute(end).one()
+    last = connection.execute(_HEAD).one()
     rows = chained(columns, Link(sequence=last.sequence, sha256=last.sha256))
-    connection.execute(insert(audit_events), rows)
-    connection.execute(update(audit_head).values(sequence=rows[-1]["id"], sha256=rows[-1]["sha256"]))
+    connection.execute(_APPEND, rows)
+    connection.execute(_MOVE_HEAD, {"sequence": rows[-1]["id"], "sha256": rows[-1]["sha256"]})
 
 
 def query(connection: Connection, wanted: AuditFilter) -> list[AuditEvent]:
@@ -81,7 +86,7 @@ def query(connection: Connection, wanted: AuditFilter) -> list[AuditEvent]:
     newest = select(column.id).where(*conditions).order_by(column.at.desc(), column.id.desc())
     numbers = newest.limit(wanted.limit).subquery()
     statement = select(audit_events).join(numbers, numbers.c.id == column.id).order_by(column.at, column.id)
-    return _events(connection.execute(statement))
+    return events_of(connection.execute(statement))
 
 
 def everything(connection: Connection, wanted: AuditFilter) -> Iterator[AuditEvent]:
@@ -90,7 +95,7 @@ def everything(connection: Connection, wanted: AuditFilter) -> Iterator[AuditEve
     statement = select(audit_events).where(*_conditions(wanted)).order_by(number).limit(_AT_ONCE)
     page = connection.execute(statement).all()
     while page:
-        yield from _events(page)
+        yield from events_of(page)
         page = connection.execute(statement.where(number > page[-1].id)).all()
 
 
@@ -122,7 +127,7 @@ def not_analysed(connection: Connection, wanted: AuditFilter) -> list[NotAnalyse
 def trail(connection: Connection, study_instance_uid: str) -> list[AuditEvent]:
     """Every event of a study, oldest first."""
     statement = select(audit_events).where(audit_events.c.study_instance_uid == study_instance_uid)
-    return _events(connection.execute(statement.order_by(audit_events.c.id)))
+    return events_of(connection.execute(statement.order_by(audit_events.c.id)))
 
 
 def latest_repairs(connection: Connection, study_instance_uid: str) -> list[AuditEvent]:
@@ -168,9 +173,12 @@ def _of_studies(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 def _unconfirmed() -> ColumnElement[bool]:
+    """No node has an object of this reading or a later one; ACCEPTED is proved where the node has `proof`."""
     accepted = and_(
         deliveries.c.study_instance_uid == audit_events.c.study_instance_uid,
         deliveries.c.state == DeliveryState.ACCEPTED,
+        # What was accepted of an earlier revision says nothing of this one.
+        deliveries.c.queued_at >= audit_events.c.at,
     )
     return ~exists().where(accepted)
 
@@ -203,9 +211,7 @@ def _columns(connection: Connection, events: Sequence[AuditEvent]) -> list[dict[
     stations = _stations(connection, events)
     columns = []
     for event in events:
-        row = asdict(event)
-        for name in ("identity", "previous_sha256", "sha256"):
-            row.pop(name)
+        row: dict[str, object] = {name: getattr(event, name) for name in _TOLD}
         if event.calling_ae_title is None and event.study_instance_uid:
             row["calling_ae_title"] = stations.get(event.study_instance_uid)
         columns.append(row)
@@ -221,7 +227,8 @@ def _stations(connection: Connection, events: Sequence[AuditEvent]) -> dict[str,
     return {row.study_instance_uid: row.calling_ae_title for row in connection.execute(found)}
 
 
-def _events(rows: Iterable[Row[tuple[object, ...]]]) -> list[AuditEvent]:
+def events_of(rows: Iterable[Row[Any]]) -> list[AuditEvent]:
+    """Rows with the columns of the log, as events."""
     return [
         AuditEvent(
             identity=row.id,

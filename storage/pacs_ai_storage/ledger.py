@@ -22,8 +22,19 @@ from .records import (
     StudyResult,
     StudyState,
 )
-from .rows import AnyRow, insert_new, instance_row, object_row, outcome_row, result_object, stored_instance
+from .rows import (
+    AnyRow,
+    insert_new,
+    insert_or_change,
+    instance_row,
+    object_row,
+    outcome_row,
+    result_object,
+    stored_instance,
+)
 from .schema import deliveries, instances, objects, outcomes, studies
+
+_IS_RECEIVING = studies.c.state == StudyState.RECEIVING
 
 
 class LeaseLost(Exception):
@@ -76,13 +87,10 @@ class Ledger:
             "touched_at": instance.received_at,
             "attempts": 0,
         }
-        if insert_new(connection, studies, row):
+        if insert_or_change(connection, studies, row, "touched_at", where=_IS_RECEIVING):
             return
         this = studies.c.study_instance_uid == instance.study_instance_uid
         study = connection.execute(select(studies).where(this).with_for_update()).one()
-        if study.state == StudyState.RECEIVING:
-            connection.execute(update(studies).where(this).values(touched_at=instance.received_at))
-            return
         _reopen(connection, study, touched_at=instance.received_at, revision=study.revision + 1)
         self._event(
             connection,

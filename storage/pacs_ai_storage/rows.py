@@ -1,9 +1,11 @@
 """Rows of the tables to records and back."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Row, Table
+from sqlalchemy import ColumnElement, Connection, Row, Table
 
 from .records import (
     ClaimedStudy,
@@ -21,18 +23,40 @@ from .records import (
     StudyState,
 )
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert
+
 AnyRow = Row[tuple[object, ...]]
+# Not by `asdict`, which copies every value: this is done while a modality waits for its answer.
+_INSTANCE = [item.name for item in fields(StoredInstance) if item.name != "file"]
+_FILE = [item.name for item in fields(KeptFile)]
 
 
 def insert_new(connection: Connection, table: Table, row: dict[str, object]) -> bool:
     """The row is there afterwards; True when it was not there before."""
+    statement = _insertion(table, connection.dialect.name).on_conflict_do_nothing()
+    return connection.execute(statement, row).rowcount == 1
+
+
+def insert_or_change(
+    connection: Connection, table: Table, row: dict[str, object], change: str, *, where: ColumnElement[bool]
+) -> bool:
+    """The row is new, or the column `change` of the one before is this row's where the condition holds; else False."""
+    statement = _insertion(table, connection.dialect.name)
+    changed = statement.on_conflict_do_update(
+        index_elements=list(table.primary_key), set_={change: statement.excluded[change]}, where=where
+    )
+    return connection.execute(changed, row).rowcount == 1
+
+
+@cache
+def _insertion(table: Table, dialect: str) -> "Insert":
     # Only the dialect in use: queries import this module, and each dialect takes a while.
-    if connection.dialect.name == "postgresql":
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment] # noqa: PLC0415
-    statement = insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
-    return connection.execute(statement).first() is not None
+    return insert(table).execution_options(preserve_rowcount=True)
 
 
 def kept_file(row: AnyRow) -> KeptFile:
@@ -42,14 +66,12 @@ def kept_file(row: AnyRow) -> KeptFile:
 
 def file_columns(file: KeptFile) -> dict[str, object]:
     """A file as columns."""
-    return asdict(file)
+    return {name: getattr(file, name) for name in _FILE}
 
 
 def instance_row(instance: StoredInstance) -> dict[str, object]:
     """An instance as columns."""
-    columns = asdict(instance)
-    columns.pop("file")
-    return {**columns, **file_columns(instance.file)}
+    return {**{name: getattr(instance, name) for name in _INSTANCE}, **file_columns(instance.file)}
 
 
 def outcome_row(outcome: InstanceOutcome, claimed: ClaimedStudy) -> dict[str, object]:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0006"  # the last of the migrations; a test compares
+NEWEST_REVISION = "0008"  # the last of the migrations; a test compares
 NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
 metadata = MetaData(naming_convention=NAMING)
 
@@ -44,6 +44,14 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - signature is SQLAlchemy's
         """Aware UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ANN401 - a callable of SQLAlchemy's
+        """The same in one step where SQLite hands over text: a worklist or an export has thousands of times."""
+        return _instant if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def _instant(stored: str | None) -> datetime | None:
+    return None if stored is None else datetime.fromisoformat(f"{stored}+00:00")
 
 
 def _uid(name: str, **options: Any) -> Column[str]:  # noqa: ANN401 - passed through to Column
@@ -215,6 +223,15 @@ audit_events = Table(
     Index("ix_audit_events_probability", "at", "id", "probability", sqlite_where=_READ, postgresql_where=_READ),
 )
 
+# Questions about the audit log that somebody asks again: options as JSON, none of which is a patient.
+named_queries = Table(
+    "named_queries",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("options", Text, nullable=False),
+    Column("saved_at", UtcDateTime, nullable=False),
+)
+
 # SQLite alone: which events have which three letters in a row (FTS5). Not in `metadata`: no other database has it.
 audit_text = table("audit_text", column("rowid", Integer), column("audit_text", Text))
 
@@ -225,6 +242,14 @@ audit_head = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("sequence", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
+)
+
+# Up to which event somebody outside has the log.
+audit_followers = Table(
+    "audit_followers",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
 )
 
 # Where events were removed from the old end: the last that is gone, signed. The triggers let go only what one covers.

@@ -16,6 +16,7 @@ from pacs_ai_storage import audit
 from pacs_ai_storage.audit import AuditFilter
 from pacs_ai_storage.chain import START, Link, chained
 from pacs_ai_storage.database import Database, sqlite_url
+from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.migration import migrate
 from pacs_ai_storage.schema import audit_events, audit_head, deliveries, instances, studies
 from pacs_ai_storage.signing import Purpose, SigningKey
@@ -27,6 +28,7 @@ from pacs_ai.cli.study_queries import waiting_study
 from pacs_ai.policies import priority_policy
 from pacs_ai.settings import Settings
 from pacs_ai.worklist import order
+from tests.integration.studies import STUDY, arrived
 from tests.tamper import chance_of, change_anything, head_of, some_events, without_rules, write
 
 AT = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
@@ -152,7 +154,7 @@ def _delivery(number: int) -> Row:
         "study_instance_uid": _uid(number),
         "state": "PENDING" if number % 50 == 0 else "ACCEPTED",
         "attempts": 1,
-        "queued_at": _at(number),
+        "queued_at": _at(number) + timedelta(seconds=4),
         "next_attempt_at": _at(number),
     }
 
@@ -253,6 +255,24 @@ def test_a_worklist_of_10_000_open_studies_is_ordered_in_time(large: Database) -
     print(f"\nworklist of {len(entries)} studies: median {statistics.median(seconds) * 1000:.1f} ms, p95 {p95:.1f} ms")
     assert len(entries) == OPEN
     assert p95 < 100
+
+
+def test_recording_an_instance_takes_little_of_the_processor(tmp_path: Path) -> None:
+    database = Database(sqlite_url(tmp_path))
+    migrate(database)
+    ledger, seconds, busy = Ledger(database), [], []
+
+    for number in range(300):
+        instance = arrived(number % 3, study=f"{STUDY}.{number // 3}")
+        begun, worked = time.perf_counter(), time.thread_time()
+        ledger.record(instance)
+        seconds.append(time.perf_counter() - begun)
+        busy.append(time.thread_time() - worked)
+
+    database.close()
+    median, processor = statistics.median(seconds) * 1000, statistics.median(busy) * 1000
+    print(f"\nan instance is recorded in {median:.1f} ms, {processor:.1f} ms of them of the processor")
+    assert processor < 4
 
 
 def test_verify_walks_through_100_000_events_in_time(tmp_path: Path) -> None:

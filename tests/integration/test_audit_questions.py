@@ -1,6 +1,7 @@
 """What people ask of the audit log: by patient, accession, probability, model, station and node."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from pacs_ai_storage import audit
@@ -8,6 +9,7 @@ from pacs_ai_storage.audit import AuditFilter, NotAnalysed
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Outbox
+from pacs_ai_storage.proofs import Proofs
 
 from .studies import STABLE, STUDY, arrived, capture, claim, declined, deliver_all, read_as_positive, report
 
@@ -77,6 +79,31 @@ def test_a_positive_study_is_unconfirmed_until_a_node_has_accepted_it(log: Datab
     assert found(log, READ) == [("read", STUDY)]
 
     deliver_all(log)
+    assert found(log, READ) == []
+
+
+def test_where_a_node_has_to_prove_what_it_has_a_positive_study_is_unconfirmed_until_then(log: Database) -> None:
+    outbox, proofs = Outbox(log), Proofs(log)
+
+    for delivery in outbox.due("pacs", STABLE):
+        outbox.accept_unproved(delivery, STABLE, "0x0000", prove_at=STABLE)
+    assert found(log, READ) == [("read", STUDY)]
+
+    proofs.prove(proofs.due("pacs", STABLE), STABLE, "C-FIND")
+    assert found(log, READ) == []
+
+
+def test_what_a_node_has_of_an_earlier_revision_confirms_no_later_reading(log: Database) -> None:
+    deliver_all(log)
+    ledger, later = Ledger(log), STABLE + timedelta(hours=1)
+    ledger.read_again(STUDY, later)
+    claimed = claim(ledger, later)
+
+    ledger.keep_results(claimed, read_as_positive(claimed, report(2)), ("pacs",), later)
+    with log.read() as connection:
+        assert [event.at for event in audit.query(connection, READ)] == [later]
+
+    deliver_all(log, at=later)
     assert found(log, READ) == []
 
 

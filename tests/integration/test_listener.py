@@ -69,7 +69,7 @@ def view_of(inbox: Inbox, path: Path) -> StudyView:
 
 
 def test_with_the_answer_the_instance_is_on_disk_and_in_the_ledger(inbox: Inbox, tmp_path: Path) -> None:
-    path = file_of(tmp_path, make_instance(AccessionNumber="A-17"))
+    path = file_of(tmp_path, make_instance(AccessionNumber="A-17", PatientID="PAT-17"))
 
     assert push(inbox.port, path) == [0x0000]
 
@@ -84,6 +84,7 @@ def test_with_the_answer_the_instance_is_on_disk_and_in_the_ledger(inbox: Inbox,
         ExplicitVRLittleEndian,
     )
     assert (instance.accession_number, instance.calling_ae_title) == ("A-17", "MODALITY")
+    assert instance.patient_id == "PAT-17"
     assert (view.study.state, view.study.revision) == (StudyState.RECEIVING, 1)
     assert [(event.action, event.actor) for event in inbox.events] == [("receive", "MODALITY")]
 

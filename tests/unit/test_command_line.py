@@ -1,6 +1,7 @@
 """The commands as users and scripts call them: what they print, and the code they end with."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ from pacs_ai_storage.records import (
     StoredInstance,
     StudyResult,
 )
+from pyarrow import parquet
 
 from pacs_ai import __version__
 
@@ -42,6 +44,10 @@ SETUP = Setup(sha256="cd" * 32, document='{"model":{"version":"7"}}')
 TERMS = ClaimTerms(owner="test", stable_after=timedelta(0), lease=timedelta(minutes=1))
 QUERIES = [
     ["audit", "query"],
+    ["audit", "query", "--action", "read", "--save", "readings"],
+    ["audit", "query", "--named", "readings"],
+    ["audit", "named", "list"],
+    ["audit", "named", "delete", "readings"],
     ["audit", "show", STUDY],
     ["worklist"],
     ["studies", "show", STUDY],
@@ -50,7 +56,7 @@ QUERIES = [
     ["config", "show"],
     ["model", "show"],
 ]
-HEAVY = {"cryptography", "tensorflow", "keras", "highdicom", "alembic"}
+HEAVY = {"cryptography", "pyarrow", "tensorflow", "keras", "highdicom", "alembic"}
 ALL_IN_ONE = """
 import json, sys
 from pacs_ai.cli import main
@@ -249,6 +255,22 @@ def test_events_are_printed_as_csv_and_questions_have_names(run: Run) -> None:
     assert [event["sop_instance_uid"] for event in lines(unconfirmed.stdout)] == [IMAGE]
     assert counted.stdout.splitlines() == ["calling_ae_title,reason,instances"]
     assert (without.returncode, "--study" in without.stderr) == (2, True)
+
+
+def test_events_are_written_as_parquet_with_typed_columns(folder: Path) -> None:
+    line = [COMMAND, "audit", "export", "--format", "parquet"]
+    written = subprocess.run(line, cwd=folder, capture_output=True, check=True, timeout=120).stdout
+
+    table = parquet.read_table(io.BytesIO(written))
+
+    kinds = {field.name: str(field.type) for field in table.schema}
+    assert (kinds["id"], kinds["at"], kinds["probability"]) == ("int64", "timestamp[us, tz=UTC]", "double")
+    assert {kinds[name] for name in ("actor", "study_instance_uid", "detail", "sha256")} == {"string"}
+    events = table.to_pylist()
+    assert [event["id"] for event in events] == sorted(event["id"] for event in events)
+    assert events[-1]["actor"] == "ROUTER"
+    assert {event["at"] for event in events} == {AT}
+    assert [event["probability"] for event in events if event["action"] == "read"] == [0.93]
 
 
 def test_the_log_is_verified_against_its_signed_head_and_a_changed_event_is_named(folder: Path, run: Run) -> None:

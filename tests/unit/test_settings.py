@@ -86,7 +86,7 @@ def test_settings_cannot_be_changed() -> None:
         ('[dicom.tls]\ncertificat = "a.pem"', "dicom.tls.certificat: unknown setting; did you mean 'certificate'?"),
         (NODE.format(name="pacs") + "tls = { kye = 'x' }", "nodes.0.tls.kye: unknown setting; did you mean 'key'?"),
         (NODE.format(name="pacs") + "prot = 1", "nodes.0.prot: unknown setting; did you mean 'port'?"),
-        ("[audit]\nxyzzy = 1", "audit.xyzzy: unknown setting; known here: keep_days, url"),
+        ("[audit]\nxyzzy = 1", "audit.xyzzy: unknown setting; known here: atna, keep_days, url"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(content: str, expected: str, problems: Any) -> None:

@@ -1,0 +1,113 @@
+"""What is asked of the audit log: options of the command line, of a kept query, and of questions that people ask."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pacs_ai_storage.audit import AuditFilter
+
+from pacs_ai.errors import WrongUsage
+
+_EVERY = 1_000_000
+_EVENING, _MORNING = timedelta(hours=-6), timedelta(hours=8)
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_TIMES = ("since", "until")
+_NAMED = "named"
+Options = Mapping[str, str | int | float]
+
+
+class BuiltIn(StrEnum):
+    """Questions that everybody asks; none of them can be replaced."""
+
+    UNCONFIRMED_POSITIVES = "unconfirmed-positives"
+    STUDY = "study"
+    NOT_ANALYSED = "not-analysed"
+    GIVEN_UP = "given-up"
+    REFUSED_AT_THE_PORT = "refused-at-the-port"
+
+
+IN_WORDS = {
+    BuiltIn.UNCONFIRMED_POSITIVES: "positives of last night (18:00 to 8:00) that no node has confirmed",
+    BuiltIn.STUDY: "everything that touched a study (--study or --accession)",
+    BuiltIn.NOT_ANALYSED: "how many were not analysed, by reason and station",
+    BuiltIn.GIVEN_UP: "deliveries that were given up",
+    BuiltIn.REFUSED_AT_THE_PORT: "instances that were not taken in",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What to look for, and in the way of which built-in question."""
+
+    wanted: AuditFilter
+    built_in: BuiltIn | None = None
+    given: Options = field(default_factory=dict)
+
+
+def question(given: AuditFilter, limit: int | None, named: str | None, saved: Mapping[str, Options]) -> Question:
+    """The question that these options ask; they go before those of the kept query `named`.
+
+    Raises WrongUsage where there is no question of that name.
+    """
+    options = {**_options(given), **({"limit": limit} if limit else {})}
+    if named is not None and named in saved:
+        options = {**saved[named], **options}
+        named = str(options.pop(_NAMED, "")) or None
+    elif named is not None and named not in set(BuiltIn):
+        message = f"there is no query {named!r}; known: {', '.join([*BuiltIn, *sorted(saved)])}"
+        raise WrongUsage(message)
+    kept: Options = {**options, **({_NAMED: named} if named else {})}
+    return Question(wanted=_filter(options, given.patient_id), built_in=BuiltIn(named) if named else None, given=kept)
+
+
+def may_be_saved(asked: Question, name: str) -> None:
+    """Raises WrongUsage where the question names a patient, or its name is none."""
+    if asked.wanted.patient_id:
+        message = "a patient's ID is never kept: leave out --patient here, and give it beside --named"
+        raise WrongUsage(message)
+    if not _NAME.fullmatch(name) or name in set(BuiltIn):
+        message = "a query has a name of its own, of small letters, digits and hyphens, 64 at most"
+        raise WrongUsage(message)
+
+
+def narrowed(asked: Question, now: datetime) -> AuditFilter:
+    """What to look for at this time, local to its zone; raises WrongUsage where something is left out."""
+    wanted = asked.wanted
+    if asked.built_in is BuiltIn.UNCONFIRMED_POSITIVES:
+        night = wanted if wanted.since or wanted.until else _last_night(wanted, now)
+        return replace(night, action="read", outcome="positive", is_unconfirmed=True)
+    if asked.built_in is BuiltIn.GIVEN_UP:
+        return replace(wanted, outcome="given up")
+    if asked.built_in is BuiltIn.REFUSED_AT_THE_PORT:
+        return replace(wanted, action="refuse-receive")
+    if asked.built_in is BuiltIn.STUDY:
+        if not wanted.study_instance_uid and not wanted.accession_number:
+            message = "--named study needs --study or --accession"
+            raise WrongUsage(message)
+        return replace(wanted, limit=_EVERY)
+    return wanted
+
+
+def _last_night(wanted: AuditFilter, now: datetime) -> AuditFilter:
+    """From six in the evening of yesterday to eight of this morning, local time."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return replace(wanted, since=midnight + _EVENING, until=midnight + _MORNING)
+
+
+def _options(given: AuditFilter) -> dict[str, str | int | float]:
+    names = [item.name for item in fields(given) if item.name not in {"patient_id", "limit", "is_unconfirmed"}]
+    found = {name: getattr(given, name) for name in names}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in found.items()
+        if value is not None
+    }
+
+
+def _filter(options: Options, patient_id: str | None) -> AuditFilter:
+    read: dict[str, Any] = dict(options)  # whatever JSON gave back; the names are those of the filter
+    read |= {name: datetime.fromisoformat(read[name]) for name in _TIMES if name in read}
+    return AuditFilter(patient_id=patient_id, **read)

@@ -1,0 +1,68 @@
+"""The chain of the audit log followed from outside: nothing is left out, and a restart goes on where it stopped."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select, update
+
+from .audit import events_of
+from .database import Database
+from .records import AuditEvent
+from .rows import insert_new
+from .schema import audit_events, audit_followers, audit_head, instances, objects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowedEvent:
+    """An event with what the database knows beside it; the ID of its patient is in no text made of it."""
+
+    event: AuditEvent
+    sequence: int
+    patient_id: str | None = field(repr=False)
+    sop_class_uid: str | None
+
+
+class Follower:
+    """One that has the log up to some event; it begins with the first event after it was first made."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._database = database
+        self._name = name
+        with database.change() as connection:
+            head = connection.execute(select(audit_head.c.sequence)).scalar_one()
+            insert_new(connection, audit_followers, {"name": name, "sequence": head})
+
+    def next_events(self, limit: int) -> list[FollowedEvent]:
+        """The oldest that it has not; the same again until `has` is called."""
+        with self._database.read() as connection:
+            here = select(audit_followers.c.sequence).where(audit_followers.c.name == self._name).scalar_subquery()
+            statement = _with_subjects().where(audit_events.c.id > here).order_by(audit_events.c.id).limit(limit)
+            return _followed(connection, statement)
+
+    def has(self, last: FollowedEvent) -> None:
+        """It has every event up to this one."""
+        this = audit_followers.c.name == self._name
+        with self._database.change() as connection:
+            connection.execute(update(audit_followers).where(this).values(sequence=last.sequence))
+
+
+def _with_subjects() -> Select[Any]:
+    # Of an event about a whole study any of its instances tells the patient.
+    event = audit_events.c
+    patient = (
+        select(func.max(instances.c.patient_id))
+        .where(instances.c.study_instance_uid == event.study_instance_uid)
+        .scalar_subquery()
+    )
+    received = select(instances.c.sop_class_uid).where(instances.c.sop_instance_uid == event.sop_instance_uid)
+    built = select(objects.c.sop_class_uid).where(objects.c.sop_instance_uid == event.sop_instance_uid)
+    sop_class = func.coalesce(received.scalar_subquery(), built.scalar_subquery())
+    return select(audit_events, patient.label("patient_id"), sop_class.label("sop_class_uid"))
+
+
+def _followed(connection: Connection, statement: Select[Any]) -> list[FollowedEvent]:
+    rows = connection.execute(statement).all()
+    return [
+        FollowedEvent(event=event, sequence=row.id, patient_id=row.patient_id or None, sop_class_uid=row.sop_class_uid)
+        for row, event in zip(rows, events_of(rows), strict=True)
+    ]
