@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from .errors import SettingsError
 
 _RESERVED = "PACS_AI_"
+_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 2
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
@@ -25,7 +26,7 @@ def _ae_title(value: str) -> str:
 def _url(value: str) -> str:
     """The base of a DICOMweb service, without a slash behind; nothing secret may stand in it."""
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isascii() or not value.isprintable():
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _URL.fullmatch(value):
         message = "the address of a DICOMweb service begins with https:// (or http://) and a host"
         raise ValueError(message)
     if parts.username is not None or parts.query or parts.fragment:

@@ -78,7 +78,10 @@ class Connection:
         except httpx.TimeoutException as error:
             message = f"{self._node.address} said nothing for {self._limits.silence:g} s"
             raise AnswerLost(message, is_silence=True) from error
-        except httpx.TransportError as error:
+        except (httpx.InvalidURL, UnicodeError) as error:  # of a host that no name server is asked for
+            message = f"{self._node.address} cannot be reached: url names no host"
+            raise PeerUnreachable(message) from error
+        except httpx.RequestError as error:
             message = f"{self._node.address} ended the connection before its answer ({type(error).__name__})"
             raise AnswerLost(message, is_silence=False) from error
         return Reply(status=response.status_code, body=body, retry_after=_retry_after(response.headers))

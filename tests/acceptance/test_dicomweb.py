@@ -8,7 +8,9 @@ from pacs_ai_storage.records import StudyState
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
+from pacs_ai.delivery import parcel_of
 from pacs_ai.dicomweb.search import echo
+from pacs_ai.dicomweb.sender import WebSender
 from pacs_ai.doctor.check import Verdict
 from pacs_ai.doctor.nodes import check_nodes
 from pacs_ai.settings import DeliverySettings, DicomSettings, IngestSettings, Settings, WebNode
@@ -41,6 +43,8 @@ def settings(orthanc: Orthanc, tmp_path: Path) -> Settings:
 def test_orthanc_takes_results_over_dicomweb_once_and_is_found_to_have_them(
     orthanc: Orthanc, settings: Settings, tmp_path: Path
 ) -> None:
+    (node,) = settings.nodes
+    assert isinstance(node, WebNode)
     study, path = radiograph(tmp_path)
 
     with running(settings) as service:
@@ -48,6 +52,8 @@ def test_orthanc_takes_results_over_dicomweb_once_and_is_found_to_have_them(
         view = service.wait_for(study, StudyState.DELIVERED)
         trail = service.trail(study)
         kept = {item.sop_instance_uid: dcmread(service.locate(item.file)) for item in view.objects}
+        parcels = [parcel_of(delivery, service.service.stores.instances) for delivery in view.deliveries]
+        again = [outcome.detail for outcome in WebSender().send(node, parcels) if outcome.is_accepted]
         said = [(check.verdict, check.detail) for check in check_nodes(settings, ()) if check.name == "node orthanc"]
 
     assert orthanc.count() == len(kept) == 2
@@ -58,4 +64,5 @@ def test_orthanc_takes_results_over_dicomweb_once_and_is_found_to_have_them(
     ((verdict, detail),) = said
     assert verdict is Verdict.OK
     assert "answers QIDO-RS with 200" in detail
-    assert echo(settings.nodes[0]) == "200"  # type: ignore[arg-type]  # the only node is a web node
+    assert again == ["200", "200"]
+    assert echo(node) == "200"

@@ -236,6 +236,8 @@ def test_nobody_and_somebody_who_says_nothing_are_unreachable(films: Callable[..
 
     with pytest.raises(PeerUnreachable, match="cannot be reached"):
         send(node, *films(1))
+    with pytest.raises(PeerUnreachable, match="url names no host"):
+        send(WebNode(name="archive", url="http://pacs..example"), *films(1))
     with silent_peer() as port:
         silent = WebNode(name="archive", url=f"http://127.0.0.1:{port}")
         outcomes = list(WebSender(IMPATIENT).send(silent, [*films(2, "1.2"), *films(1, "1.3")]))
@@ -258,6 +260,14 @@ def test_a_time_limit_is_waited_for_once_and_what_was_accepted_before_stays_so(
     assert answers(outcomes) == [Answer.ACCEPTED] + [Answer.TRANSIENT] * 3
     assert "said nothing for 0.5 s" in outcomes[1].detail
     assert outcomes[3].detail == "not sent: the node did not answer the request before"
+
+
+def test_an_answer_without_an_end_is_not_kept_in_memory(films: Callable[..., list[Parcel]]) -> None:
+    with taking(WebArchive(statuses=[200], page=bytes(17 << 20))) as archive:
+        (outcome,) = send(archive.node, *films(1))
+
+    assert outcome.answer is Answer.TRANSIENT
+    assert outcome.detail.endswith("answered with more than 16 MB")
 
 
 def test_a_file_that_cannot_be_read_does_not_keep_the_others(films: Callable[..., list[Parcel]]) -> None:
@@ -386,6 +396,16 @@ def test_over_tls_the_archive_is_believed_by_its_authority_and_believes_ours(
 
     assert archive.address.startswith("https://")
     assert answers(outcomes) == [Answer.ACCEPTED]
+
+
+def test_an_archive_that_asks_for_our_certificate_takes_nothing_without_it(
+    hospital: Authority, theirs: Pair, films: Callable[..., list[Parcel]]
+) -> None:
+    with taking(WebArchive(), context_of(theirs, asks_for=hospital)) as archive:
+        (outcome,) = send(archive.node_with(tls=tls_with(hospital)), *films(1))
+
+    assert outcome.answer is Answer.TRANSIENT
+    assert archive.requests == []
 
 
 def test_a_web_node_with_another_name_or_of_another_authority_is_not_spoken_to(

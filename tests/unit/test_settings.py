@@ -211,6 +211,7 @@ def test_a_node_is_spoken_to_in_one_way_and_proves_in_that_way(content: str, exp
         "https://user:secret@pacs",
         "https://pacs/?key=secret",
         "https://pacs:0",
+        "https://pa cs",
         "https://pacs:99999",
         "https://pa\u00e7s",
     ],
