@@ -11,8 +11,8 @@ from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import DeliveredForm, Delivery
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
-from .dimse.sender import Answer, Form, Parcel, SendOutcome
 from .errors import PeerRefused, PeerUnreachable
+from .parcels import Answer, Form, Parcel, SendOutcome
 from .results.capture import uncompressed
 from .results.ladder import RUNGS, lower_uid, lowered_file
 
@@ -76,6 +76,7 @@ def parcel_of(delivery: Delivery, store: InstanceStore) -> Parcel:
         sop_class_uid=sop_class_uid,
         sop_instance_uid=sop_instance_uid,
         transfer_syntax_uid=delivery.object.transfer_syntax_uid,
+        study_instance_uid=delivery.study_instance_uid,
         fallbacks=(
             *_uncompressed(path, delivery),
             *(lower_form(path, sop_instance_uid, rung) for rung in rungs_below(sop_class_uid)),
@@ -149,9 +150,14 @@ def form_name(sop_class_uid: str, transfer_syntax_uid: str) -> str:
     return f"{UID(sop_class_uid).name}, {UID(transfer_syntax_uid).name}"
 
 
-def wait_for_node(node: str, detail: str, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
-    """All that is due to the node waits for it together, so that it arrives in order of priority when it is back."""
-    until = now + retry.pause(outbox.attempts_on(node))
+def wait_for_node(
+    node: str, detail: str, outbox: Outbox, retry: RetryPolicy, now: datetime, *, at_least: timedelta | None = None
+) -> None:
+    """All that is due to the node waits for it together, so that it arrives in order of priority when it is back.
+
+    `at_least` is how long the node asks to be left alone.
+    """
+    until = now + max(retry.pause(outbox.attempts_on(node)), at_least or timedelta())
     outbox.hold(node, until, now, detail, queued_after=now - retry.give_up_after)
 
 

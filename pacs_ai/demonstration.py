@@ -13,11 +13,12 @@ from pacs_ai_storage.records import StudyState
 from pacs_ai_storage.views import StudyView, show_study
 
 from .dimse.archive import StandInArchive
-from .dimse.sender import Parcel, Sender
+from .dimse.sender import Sender
 from .errors import PacsAiError
 from .imaging.film import read_header
 from .imaging.gate import is_radiograph
 from .lines import instance_line, speaking_of
+from .parcels import Parcel
 from .service import Service
 from .settings import IngestSettings, Node, Settings
 

@@ -1,5 +1,7 @@
 """What we foresee going wrong, as a small tree; each message says what is wrong and what to do."""
 
+from datetime import timedelta
+
 
 class PacsAiError(Exception):
     """The root: the command line prints it and ends with `exit_code`."""
@@ -20,9 +22,13 @@ class NotFound(PacsAiError):
 
 
 class PeerUnreachable(PacsAiError):
-    """A remote AE that could not be reached or did not accept the association."""
+    """A node that could not be reached or took nothing; `retry_after` is how long it asks to be left alone."""
 
     exit_code = 4
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class PeerRefused(PeerUnreachable):

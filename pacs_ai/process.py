@@ -1,11 +1,12 @@
 """The way of a study, on one page: from kept instances to a report and captures, and from the outbox to a node."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from time import perf_counter
+from typing import Protocol, TypeVar
 
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.outbox import Outbox
@@ -13,7 +14,6 @@ from pacs_ai_storage.records import ClaimedStudy, Delivery, InstanceOutcome, Res
 from pydicom.dataset import Dataset
 
 from .delivery import RetryPolicy, by_study, parcel_of, settle, settle_association, wait_for_node
-from .dimse.sender import Sender
 from .errors import PeerRefused, PeerUnreachable
 from .findings import Classification, Classifier, Outcome, Priority, Refusal
 from .header import text
@@ -21,13 +21,14 @@ from .imaging.film import Film, read_header
 from .imaging.gate import is_radiograph
 from .judging import JudgedInstance, Stopwatch, judge
 from .opening import InstanceFile, OpeningTerms
+from .parcels import Parcel, SendOutcome
 from .provenance import evidence_text
 from .results.capture import HeatMapPolicy, build_capture
 from .results.facts import Author, Edition, ReadImage, RefusedImage
 from .results.repair import Repair
 from .results.report import build_report
 from .results.source import repairs
-from .settings import Node
+from .settings import Node, WebNode
 from .worklist import PriorityPolicy, StudyOutcome, prioritise, summarise
 
 
@@ -234,8 +235,23 @@ def encode(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
+NodeKind_contra = TypeVar("NodeKind_contra", Node, WebNode, contravariant=True)
+
+
+class SendsTo(Protocol[NodeKind_contra]):
+    """Our side towards one kind of node: C-STORE or STOW-RS."""
+
+    def send(self, node: NodeKind_contra, parcels: Sequence[Parcel]) -> Iterator[SendOutcome]:
+        """One outcome for each parcel, in their order; PeerUnreachable when the node takes nothing, for now or ever."""
+
+
 def deliver_results(
-    node: Node, outbox: Outbox, store: InstanceStore, sender: Sender, retry: RetryPolicy, now: Callable[[], datetime]
+    node: NodeKind_contra,
+    outbox: Outbox,
+    store: InstanceStore,
+    sender: SendsTo[NodeKind_contra],
+    retry: RetryPolicy,
+    now: Callable[[], datetime],
 ) -> int:
     """What is due to the node was tried once, each instance with its own outcome; returns how many.
 
@@ -256,7 +272,8 @@ def deliver_results(
     with ThreadPoolExecutor(max(1, len(shares)), thread_name_prefix=f"deliver-{node.name}") as pool:
         errors = list(pool.map(deliver, shares))
     if errors and all(error is not None and not isinstance(error, PeerRefused) for error in errors):
-        wait_for_node(node.name, str(errors[0]), outbox, retry, now())
+        longest = max((error.retry_after for error in errors if error and error.retry_after), default=None)
+        wait_for_node(node.name, str(errors[0]), outbox, retry, now(), at_least=longest)
     else:
         # A node that has no room for so many associations is not away.
         for share, error in zip(shares, errors, strict=True):

@@ -11,16 +11,19 @@ from pacs_ai_storage.records import Delivery
 from pydicom.uid import UID
 
 from .delivery import RetryPolicy
+from .dicomweb import search
+from .dimse import finder
 from .dimse.commitment import CommitmentReport, Reference, ask_for_commitment
-from .dimse.finder import Wanted, find_instances
 from .dimse.sender import Sender
 from .errors import PeerUnreachable
 from .header import text
 from .imaging.film import read_header
-from .settings import Node
+from .parcels import Wanted
+from .settings import Node, WebNode
 
 MOST_AT_ONCE = 256
 _UNANSWERED_REQUESTS = 3
+_QUERIES = {"c-find": "C-FIND", "qido": "QIDO-RS"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class ProofPolicy:
 class Prover:
     """All that proving takes; built once for each node."""
 
-    node: Node
+    node: Node | WebNode
     proofs: Proofs
     store: InstanceStore
     sender: Sender
@@ -50,26 +53,32 @@ class Prover:
     now: Callable[[], datetime]
 
     def prove_due(self) -> int:
-        """The node was asked once for all that is due, in one association; returns for how many."""
+        """The node was asked once for all that is due, over one connection; returns for how many."""
         due = self.proofs.due(self.node.name, self.now(), limit=MOST_AT_ONCE)
-        if due and self.node.proof == "c-find":
-            self._prove_by_query(due)
+        if due and isinstance(self.node, Node) and self.node.proof == "commitment":
+            self._ask_for_commitment(due, self.node)
         elif due:
-            self._ask_for_commitment(due)
+            self._prove_by_query(due)
         return len(due)
 
     def _prove_by_query(self, due: Sequence[Delivery]) -> None:
         asked = [(item, wanted) for item in due if (wanted := self._wanted(item)) is not None]
         try:
-            found = find_instances(self.sender, self.node, [wanted for _, wanted in asked])
+            found = self._find([wanted for _, wanted in asked])
         except PeerUnreachable as error:
             self._ask_later(due, str(error))
             return
-        self.proofs.prove([item for item in due if _delivered(item).sop_instance_uid in found], self.now(), "C-FIND")
+        query = _QUERIES[self.node.proof]
+        self.proofs.prove([item for item in due if _delivered(item).sop_instance_uid in found], self.now(), query)
         missing = [item for item in due if _delivered(item).sop_instance_uid not in found]
         late = [item for item in missing if self._is_late(item)]
-        self._ask_later([item for item in missing if item not in late], "not found by C-FIND yet")
-        send_again(late, "not found by C-FIND", self.proofs, self.policy.retry, self.now())
+        self._ask_later([item for item in missing if item not in late], f"not found by {query} yet")
+        send_again(late, f"not found by {query}", self.proofs, self.policy.retry, self.now())
+
+    def _find(self, wanted: Sequence[Wanted]) -> set[str]:
+        if isinstance(self.node, WebNode):
+            return search.find_instances(self.node, wanted)
+        return finder.find_instances(self.sender, self.node, wanted)
 
     def _wanted(self, delivery: Delivery) -> Wanted | None:
         """None where the file has gone: then there is nothing that says its series, and nothing to send again."""
@@ -82,7 +91,7 @@ class Prover:
             sop_instance_uid=_delivered(delivery).sop_instance_uid,
         )
 
-    def _ask_for_commitment(self, due: Sequence[Delivery]) -> None:
+    def _ask_for_commitment(self, due: Sequence[Delivery], node: Node) -> None:
         ignored = [item for item in due if item.proof_tries >= _UNANSWERED_REQUESTS]
         reason = f"no storage commitment report after {_UNANSWERED_REQUESTS} requests"
         send_again(ignored, reason, self.proofs, self.policy.retry, self.now())
@@ -94,9 +103,7 @@ class Prover:
             return
         references = [_delivered(item) for item in asked]
         try:
-            ask_for_commitment(
-                self.sender, self.node, transaction, references, self.note_report, linger=self.policy.linger
-            )
+            ask_for_commitment(self.sender, node, transaction, references, self.note_report, linger=self.policy.linger)
         except PeerUnreachable as error:
             self._ask_later(asked, str(error))
 

@@ -22,12 +22,12 @@ from .atna.forwarding import Forwarder
 from .atna.messages import AuditSource
 from .atna.syslog import Repository
 from .delivery import RetryPolicy
+from .dicomweb.sender import WebSender
 from .dimse.alerts import Alerts
 from .dimse.commitment import CommitmentReport
 from .dimse.commitment_scp import CommitmentScp
 from .dimse.listener import Listener, listen
 from .dimse.sender import Sender
-from .dimse.tls import certificate_problems, client_context
 from .errors import DecoderUnavailable, SettingsError
 from .findings import Classifier
 from .imaging import decoders, geometry
@@ -35,6 +35,7 @@ from .imaging.gate import GatePolicy
 from .imaging.opener import FilmOpener
 from .imaging.workers import DecoderLimits
 from .inference.card import ModelCard, read_card, verify
+from .nodes import token_problems
 from .opening import OpeningTerms
 from .policies import priority_policy
 from .process import Reader, deliver_results
@@ -42,8 +43,9 @@ from .provenance import in_words, setup_of
 from .proving import MOST_AT_ONCE, ProofPolicy, Prover, note_report
 from .readers import Readers
 from .results.facts import Author
-from .settings import Node, Settings
+from .settings import Node, Settings, WebNode
 from .stores import now, open_stores
+from .tls import certificate_problems, client_context
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +128,7 @@ class Service:
         port: int | None = None,
     ) -> None:
         self._settings = settings
-        problems = certificate_problems(settings)
+        problems = [*certificate_problems(settings), *token_problems(settings.nodes)]
         if problems:
             raise SettingsError("\n".join(problems))
         self._card = read_card(settings.model.path)
@@ -139,7 +141,7 @@ class Service:
         self._running: list[Future[None]] = []
         self.stores = open_stores(settings)
         self._commitment = CommitmentScp(
-            nodes=settings.nodes,
+            nodes=[node for node in settings.nodes if isinstance(node, Node)],
             proofs=self.stores.proofs,
             store=self.stores.instances,
             ledger=self.stores.ledger,
@@ -183,6 +185,9 @@ class Service:
             log.warning("any calling AE title is accepted (dicom.allowed_calling_ae_titles is empty)")
         if not dicom.tls.is_on:
             log.warning("the DICOM port speaks plain DICOM (dicom.tls is empty)")
+        for node in self._settings.nodes:
+            if isinstance(node, WebNode) and not node.is_encrypted:
+                log.warning("results go in plain to %s (%s)", node.name, node.url)
         if not self._settings.nodes:
             log.warning("no node is configured: results are kept and not sent ([[nodes]] is empty)")
 
@@ -279,12 +284,16 @@ class Service:
             if pause:
                 self._stop.wait(pause)
 
-    def _deliver(self, node: Node) -> None:
-        sender, retry = self._sender(), self._retry_policy()
-        outbox, instances = self.stores.outbox, self.stores.instances
-        self._repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)
+    def _deliver(self, node: Node | WebNode) -> None:
+        retry, outbox, instances = self._retry_policy(), self.stores.outbox, self.stores.instances
+        if isinstance(node, WebNode):
+            by_web = WebSender()
+            self._repeat(lambda: deliver_results(node, outbox, instances, by_web, retry, now) > 0)
+        else:
+            sender = self._sender()
+            self._repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)
 
-    def _prove(self, node: Node) -> None:
+    def _prove(self, node: Node | WebNode) -> None:
         prover = Prover(
             node=node,
             proofs=self.stores.proofs,

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     PlainValidator,
     ValidationError,
@@ -22,16 +21,11 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from pydantic_settings import SettingsError as UnreadableSource
 
 from .errors import SettingsError
+from .nodes import AeTitle, Node, NodeOfEitherKind, NodeTls, Port, Section, WebNode, must_belong_together
+
+__all__ = ["DicomSettings", "Node", "NodeTls", "Settings", "WebNode", "load_settings"]
 
 _PREFIX = "PACS_AI_"
-
-
-def _ae_title(value: str) -> str:
-    """An AE title is 1 to 16 characters of the default repertoire, without backslash (PS3.5 6.2)."""
-    if not 1 <= len(value.strip()) <= 16 or "\\" in value or not value.isascii() or not value.isprintable():
-        message = "an AE title has 1 to 16 printable ASCII characters and no backslash"
-        raise ValueError(message)
-    return value.strip()
 
 
 def _threshold(value: object) -> float | Literal[""]:
@@ -48,14 +42,6 @@ def _threshold(value: object) -> float | Literal[""]:
     return threshold
 
 
-AeTitle = Annotated[str, AfterValidator(_ae_title)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 def _network(value: str) -> str:
     """An address or a range of addresses in CIDR notation (RFC 4632)."""
     try:
@@ -65,16 +51,10 @@ def _network(value: str) -> str:
         raise ValueError(message) from error
 
 
-def _must_belong_together(certificate: str, key: str) -> None:
-    if bool(certificate) != bool(key):
-        message = "certificate and key belong together: set both, or neither"
-        raise ValueError(message)
-
-
 AddressRange = Annotated[str, AfterValidator(_network)]
 
 
-class TlsSettings(_Section):
+class TlsSettings(Section):
     """Certificates of the DICOM port, PEM files; without a certificate the port speaks plain DICOM."""
 
     certificate: str = ""
@@ -89,7 +69,7 @@ class TlsSettings(_Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        _must_belong_together(self.certificate, self.key)
+        must_belong_together(self.certificate, self.key)
         if self.ca and not self.certificate:
             message = "ca without certificate and key does not switch TLS on: set them too, or leave ca empty"
             raise ValueError(message)
@@ -99,21 +79,7 @@ class TlsSettings(_Section):
         return self
 
 
-class NodeTls(_Section):
-    """How a node is spoken to over TLS: what its certificate is checked against, and ours, PEM files."""
-
-    ca: str = ""
-    certificate: str = ""
-    key: str = ""
-    verify_hostname: bool = True
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        _must_belong_together(self.certificate, self.key)
-        return self
-
-
-class DicomSettings(_Section):
+class DicomSettings(Section):
     """The DICOM port."""
 
     ae_title: AeTitle = "PACS_AI"
@@ -129,7 +95,7 @@ class DicomSettings(_Section):
     tls: TlsSettings = TlsSettings()
 
 
-class IngestSettings(_Section):
+class IngestSettings(Section):
     """What is taken in, and when a study is read."""
 
     stable_after: Annotated[float, Field(ge=0, le=3600)] = 2.0
@@ -141,7 +107,7 @@ class IngestSettings(_Section):
     readers: Annotated[int, Field(ge=1, le=64)] = 10
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """Which network reads."""
 
     path: str = ""
@@ -149,14 +115,14 @@ class ModelSettings(_Section):
     allow_outside_population: bool = False
 
 
-class ResultSettings(_Section):
+class ResultSettings(Section):
     """What is drawn, and whether a study of which nothing could be read has a report that says so."""
 
     heat_map: Literal["positive", "always", "never"] = "positive"
     report_refusals: bool = True
 
 
-class WorklistSettings(_Section):
+class WorklistSettings(Section):
     """When a study is urgent, and how long each level may wait."""
 
     stat_probability: Annotated[float, Field(gt=0, le=1)] = 0.99
@@ -165,26 +131,7 @@ class WorklistSettings(_Section):
     routine_minutes: Annotated[float, Field(gt=0)] = 1440
 
 
-class Node(_Section):
-    """A remote AE that results go to."""
-
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-    ae_title: AeTitle
-    host: str
-    port: Port
-    proof: Literal["none", "commitment", "c-find", "qido"] = "none"
-    tls: NodeTls | None = None
-
-    @field_validator("proof")
-    @classmethod
-    def _not_by_web(cls, value: str) -> str:
-        if value == "qido":
-            message = 'no DICOMweb in this version: "c-find" asks the same of the DICOM port'
-            raise ValueError(message)
-        return value
-
-
-class DeliverySettings(_Section):
+class DeliverySettings(Section):
     """How long a node is tried."""
 
     first_retry_seconds: Annotated[float, Field(gt=0)] = 5
@@ -218,7 +165,7 @@ class AtnaSettings(NodeTls):
         return None if self.transport == "udp" else self
 
 
-class AuditSettings(_Section):
+class AuditSettings(Section):
     """Where ledger and audit log are, how long events stay, and who else has them."""
 
     url: str = ""
@@ -226,7 +173,7 @@ class AuditSettings(_Section):
     atna: AtnaSettings = AtnaSettings()
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """Where the web pages will listen; nothing listens there in this version."""
 
     host: str = "127.0.0.1"
@@ -244,14 +191,14 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     results: ResultSettings = ResultSettings()
     worklist: WorklistSettings = WorklistSettings()
-    nodes: tuple[Node, ...] = ()
+    nodes: tuple[NodeOfEitherKind, ...] = ()
     delivery: DeliverySettings = DeliverySettings()
     audit: AuditSettings = AuditSettings()
     http: HttpSettings = HttpSettings()
 
     @field_validator("nodes")
     @classmethod
-    def _distinct(cls, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    def _distinct(cls, nodes: tuple[Node | WebNode, ...]) -> tuple[Node | WebNode, ...]:
         names = [node.name for node in nodes]
         if len(set(names)) != len(names):
             message = "two nodes have the same name"
@@ -324,16 +271,16 @@ def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Settings
+    models: list[type[BaseModel]] = [Settings]
     for part in location:
-        if isinstance(part, str) and part in model.model_fields:
-            model = _section_of(model.model_fields[part].annotation) or model
-    return list(model.model_fields)
+        fields = [model.model_fields[part] for model in models if isinstance(part, str) and part in model.model_fields]
+        models = [found for field in fields for found in _sections_of(field.annotation)] or models
+    return list(dict.fromkeys(name for model in models for name in model.model_fields))
 
 
-def _section_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - an annotation can be anything
+def _sections_of(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - an annotation can be anything
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (tuple, Union, UnionType):
-        return next((found for part in get_args(annotation) if (found := _section_of(part))), None)
-    return None
+        return [annotation]
+    if get_origin(annotation) in (tuple, Union, UnionType, Annotated):
+        return [found for part in get_args(annotation) for found in _sections_of(part)]
+    return []

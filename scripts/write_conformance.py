@@ -6,6 +6,7 @@ Run it with `.venv/bin/python scripts/write_conformance.py` after a change of wh
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from pydicom.uid import (
 from pynetdicom import AE
 
 from pacs_ai import __version__
+from pacs_ai.answers import HttpAnswer, http_answer_to
 from pacs_ai.delivery import FORMS
 from pacs_ai.dimse.contexts import (
     COMMITMENT,
@@ -42,7 +44,7 @@ from pacs_ai.results.profile import MEANINGS, ROOT, Row
 from pacs_ai.results.refusal_codes import CODES
 from pacs_ai.results.report import build_report
 from pacs_ai.results.source import IDENTITY, TAKEN_OVER
-from pacs_ai.settings import Settings
+from pacs_ai.settings import Settings, WebNode
 
 FOLDER = Path(__file__).parents[1]
 TEMPLATE = FOLDER / "scripts" / "conformance.md"
@@ -203,6 +205,37 @@ def say_store_statuses() -> str:
     names = [status.name.replace("_", " ").capitalize().replace("sop class", "SOP class") for status in StoreStatus]
     rows = [(f"0x{status:04X}", name, _STATUSES[status]) for name, status in zip(names, StoreStatus, strict=True)]
     return _table(("status", "meaning", "behaviour"), rows)
+
+
+_ABOUT_HTTP = {
+    HttpAnswer.EACH_INSTANCE: "an instance that is not named, nor found by QIDO-RS, is tried again as in 3.3",
+    HttpAnswer.NODE_AWAY: "everything waits for the node, for as long as Retry-After says (an hour at most)",
+    HttpAnswer.NODE_REFUSES: "given up at once: there is no such service there; redirections are not followed",
+    HttpAnswer.REQUEST_REFUSED: "each instance is sent alone; one that is refused then is given up",
+    HttpAnswer.REQUEST_FAILED: "each instance is sent alone; one that fails then is tried again",
+}
+
+
+def say_http_statuses() -> str:
+    """What the statuses of STOW-RS mean; KeyError for a kind without a line."""
+    kinds = {kind: [status.value for status in HTTPStatus if http_answer_to(status) is kind] for kind in HttpAnswer}
+    rows = [
+        (", ".join(str(status) for status in statuses if status >= 200), _ABOUT_HTTP[kind])
+        for kind, statuses in kinds.items()
+    ]
+    rows.append(("no connection", "everything waits for the node"))
+    rows.append(("no answer in time", "the instances of the request, and those behind them, are tried again"))
+    return _table(("status", "behaviour"), rows)
+
+
+def say_each_instance() -> str:
+    """The statuses that speak of each instance, as a site meets them."""
+    return ", ".join(str(status) for status in (200, 202, 409) if http_answer_to(status) is HttpAnswer.EACH_INSTANCE)
+
+
+def say_max_request_mb() -> int:
+    """The largest request to a DICOMweb node, in MB."""
+    return int(WebNode.model_fields["max_request_mb"].default)
 
 
 def say_settings() -> str:

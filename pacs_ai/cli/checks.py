@@ -9,6 +9,7 @@ from pacs_ai_storage.database import without_password
 
 from pacs_ai.errors import ModelError, SettingsError
 from pacs_ai.inference.card import ModelCard, read_card, verify
+from pacs_ai.nodes import token_problems
 from pacs_ai.stores import open_database
 
 from .options import ConfigOption, JsonOption, settings_of
@@ -30,10 +31,10 @@ def add_to(app: typer.Typer) -> None:
 
 def config_check(config: ConfigOption = None) -> None:
     """Every problem of a settings file at once, with its key; exit code 2 when there is one."""
-    from pacs_ai.dimse.tls import certificate_problems  # noqa: PLC0415 - other checks wait for no DICOM library
+    from pacs_ai.tls import certificate_problems  # noqa: PLC0415 - other checks wait for no DICOM library
 
     settings = settings_of(config)
-    problems = certificate_problems(settings)
+    problems = [*certificate_problems(settings), *token_problems(settings.nodes)]
     try:
         read_card(settings.model.path)
     except ModelError as error:

@@ -1,22 +1,23 @@
 """`process`, `send`, `echo`: files in, objects or statuses out."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pacs_ai.errors import DefectiveReport, NotDicom, NotFound
+from pacs_ai.errors import DefectiveReport, NotDicom, NotFound, WrongUsage
 from pacs_ai.inference.card import read_card
-from pacs_ai.settings import Node, NodeTls
+from pacs_ai.settings import NodeTls, Settings
 
 from .options import ConfigOption, JsonOption, VerboseOption, settings_of
 from .output import percent, print_json, print_table
+from .peers import WELL, Seconds, Titles, peer_of, split_target
 
 if TYPE_CHECKING:
-    from pacs_ai.dimse.sender import Parcel
     from pacs_ai.folder import FolderLine
+    from pacs_ai.parcels import Parcel
 
 ConnectOption = Annotated[float, typer.Option("-to", "--timeout", help="Seconds to connect.", min=0.1)]
 AssociateOption = Annotated[float, typer.Option("-ta", "--acse-timeout", help="Seconds to associate.", min=0.1)]
@@ -95,10 +96,8 @@ def _print_lines(lines: list["FolderLine"]) -> None:
 
 
 def send(  # noqa: PLR0913 - one parameter for each option
-    host: str,
-    port: int,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
-    aet: CallingOption = "PACS_AI_SCU",
+    words: Annotated[list[str], typer.Argument(metavar="HOST PORT PATH... | NODE PATH...")],
+    aet: CallingOption = "",
     aec: CalledOption = "ANY-SCP",
     to: ConnectOption = 5,
     ta: AssociateOption = 5,
@@ -108,22 +107,20 @@ def send(  # noqa: PLR0913 - one parameter for each option
     config: ConfigOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Send files or folders by C-STORE; one line for each instance that was not accepted."""
+    """Send files or folders by C-STORE, or to a DICOMweb node by STOW-RS; one line for each that was not accepted."""
     from rich.progress import track  # noqa: PLC0415
 
-    from pacs_ai.dimse.contexts import TimeLimits  # noqa: PLC0415
-    from pacs_ai.dimse.sender import Sender  # noqa: PLC0415
-
-    settings_of(config, verbose=verbose)
-    node = Node(name="peer", ae_title=aec, host=host, port=port, tls=_tls(tls, cf))
-    parcels = [_parcel(path) for path in _files(paths)]
-    outcomes = Sender(aet, limits=TimeLimits(connect=to, associate=ta, answer=td)).send(node, parcels)
+    target, paths = split_target(words)
+    if not paths:
+        message = "name the files or folders to send: HOST PORT PATH..., or NODE PATH..."
+        raise WrongUsage(message)
+    settings = settings_of(config, verbose=verbose)
+    seconds = Seconds(connect=to, associate=ta, answer=td)
+    peer = peer_of(target, settings, _titles(aet, aec, target, settings), seconds, lambda: _tls(tls, cf))
+    parcels = [_parcel(path) for path in _files([Path(path) for path in paths])]
     is_quiet = not sys.stderr.isatty()
-    refused = [
-        outcome
-        for outcome in track(outcomes, total=len(parcels), description="sending", disable=is_quiet, console=None)
-        if not outcome.is_accepted
-    ]
+    outcomes = track(peer.send(parcels), total=len(parcels), description="sending", disable=is_quiet, console=None)
+    refused = [outcome for outcome in outcomes if not outcome.is_accepted]
     for outcome in refused:
         typer.echo(f"{outcome.parcel.path}: {outcome.detail}", err=True)
     typer.echo(f"{len(parcels) - len(refused)} of {len(parcels)} accepted")
@@ -132,9 +129,8 @@ def send(  # noqa: PLR0913 - one parameter for each option
 
 
 def echo(  # noqa: PLR0913 - one parameter for each option
-    host: str,
-    port: int,
-    aet: CallingOption = "PACS_AI_SCU",
+    words: Annotated[list[str], typer.Argument(metavar="HOST PORT | NODE")],
+    aet: CallingOption = "",
     aec: CalledOption = "ANY-SCP",
     to: ConnectOption = 5,
     ta: AssociateOption = 5,
@@ -143,24 +139,31 @@ def echo(  # noqa: PLR0913 - one parameter for each option
     cf: TrustedOption = "",
     config: ConfigOption = None,
 ) -> None:
-    """Ask a peer with C-ECHO whether it is there."""
-    from pacs_ai.dimse.contexts import TimeLimits  # noqa: PLC0415
-    from pacs_ai.dimse.sender import Sender  # noqa: PLC0415
-
-    settings_of(config)
-    status = Sender(aet, limits=TimeLimits(connect=to, associate=ta, answer=td)).echo(
-        Node(name="peer", ae_title=aec, host=host, port=port, tls=_tls(tls, cf))
-    )
-    typer.echo(f"{aec}@{host}:{port} answered {status}")
-    if status != "0x0000":
+    """Ask a peer with C-ECHO, or a DICOMweb node with QIDO-RS, whether it is there."""
+    target, rest = split_target(words)
+    if rest:
+        message = "one peer is asked: HOST PORT, or NODE"
+        raise WrongUsage(message)
+    settings = settings_of(config)
+    seconds = Seconds(connect=to, associate=ta, answer=td)
+    peer = peer_of(target, settings, _titles(aet, aec, target, settings), seconds, lambda: _tls(tls, cf))
+    status = peer.echo()
+    typer.echo(f"{peer.address} answered {status}")
+    if status not in WELL:
         raise typer.Exit(1)
+
+
+def _titles(calling: str, called: str, target: Sequence[str], settings: Settings) -> Titles:
+    """A node of the settings is called as the service calls it, unless an option says otherwise."""
+    ours = settings.dicom.ae_title if len(target) == 1 else "PACS_AI_SCU"
+    return Titles(calling=calling or ours, called=called)
 
 
 def _tls(own: tuple[str, str] | None, ca: str) -> NodeTls | None:
     """TLS where an option asks for it; without CA the authorities of the operating system are trusted."""
     if own is None and not ca:
         return None
-    from pacs_ai.dimse.tls import client_context  # noqa: PLC0415 - as above
+    from pacs_ai.tls import client_context  # noqa: PLC0415 - as above
 
     key, certificate = own or ("", "")
     tls = NodeTls(ca=ca, certificate=certificate, key=key)
@@ -180,9 +183,9 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 
 
 def _parcel(path: Path) -> "Parcel":
-    from pacs_ai.dimse.sender import Parcel  # noqa: PLC0415
     from pacs_ai.imaging.decoders import transfer_syntax  # noqa: PLC0415
     from pacs_ai.imaging.film import read_header  # noqa: PLC0415
+    from pacs_ai.parcels import Parcel  # noqa: PLC0415
 
     try:
         header = read_header(path, max_bytes=_ANY_SIZE)
@@ -195,4 +198,5 @@ def _parcel(path: Path) -> "Parcel":
         sop_class_uid=str(header.SOPClassUID),
         sop_instance_uid=str(header.SOPInstanceUID),
         transfer_syntax_uid=syntax,
+        study_instance_uid=str(header.StudyInstanceUID),
     )

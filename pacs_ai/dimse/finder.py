@@ -1,7 +1,6 @@
 """Query SCU: whether a node knows instances, asked at the level of images (PS3.4 C.6.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -10,6 +9,7 @@ from pynetdicom.presentation import build_context
 
 from pacs_ai.errors import PeerUnreachable
 from pacs_ai.header import text
+from pacs_ai.parcels import Wanted
 from pacs_ai.settings import Node
 
 from .sender import Sender
@@ -17,15 +17,6 @@ from .sender import Sender
 STUDY_ROOT_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 _SUCCESS = 0x0000
 _PENDING = {0xFF00, 0xFF01}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """An instance that is asked for, with the unique keys of the levels above it."""
-
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
 
 
 def find_instances(sender: Sender, node: Node, wanted: Sequence[Wanted]) -> set[str]:

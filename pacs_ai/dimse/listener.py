@@ -24,13 +24,13 @@ from pynetdicom.dsutils import encode_file_meta
 from pacs_ai.deflation import inflate
 from pacs_ai.header import PARSE_ERRORS, quietly, text
 from pacs_ai.settings import DicomSettings
+from pacs_ai.tls import Certificates
 
 from .admission import Admission
 from .alerts import Alerts
 from .contexts import TimeLimits, accept_commitment, accept_everything_stored, new_ae
 from .messages import Bounded
 from .server import Server, admit
-from .tls import Certificates
 from .transport import Limits
 
 log = logging.getLogger(__name__)

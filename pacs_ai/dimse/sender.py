@@ -3,11 +3,9 @@
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -16,73 +14,19 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
+from pacs_ai.answers import SOP_CLASS_NOT_SUPPORTED, answer_to
 from pacs_ai.errors import PeerRefused, PeerUnreachable, SettingsError
 from pacs_ai.header import PARSE_ERRORS
+from pacs_ai.parcels import Answer, Form, Parcel, SendOutcome
 from pacs_ai.settings import Node
+from pacs_ai.tls import client_context, failure_of
 
 from .contexts import VERIFICATION, TimeLimits, new_ae
-from .tls import client_context, failure_of
 
 log = logging.getLogger(__name__)
 
 _MAX_CONTEXTS = 128
-_WARNINGS = range(0xB000, 0xC000)
-_SOP_CLASS_NOT_SUPPORTED = 0x0122
-_DUPLICATE_SOP_INSTANCE = 0x0111  # ours are derived from what they say: the node has this very instance
-# PS3.4 B.2.3 and PS3.7 C: what is wrong with the instance or with us, and will be so at the next try.
-_PERMANENT = frozenset(
-    (
-        *range(0xA900, 0xAA00),
-        *range(0xC000, 0xD000),
-        *(0x0105, 0x0106, 0x0112, 0x0115, 0x0117, 0x0118, 0x0119, 0x0120, 0x0121, 0x0122, 0x0124, 0x0211, 0x0212),
-    )
-)
 _REJECTED_PERMANENT = 0x01  # PS3.8 9.3.4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """Another way to say what a file says, for a node that does not take the file; `name` is for people."""
-
-    name: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    build: Callable[[], Dataset]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
-    """A Part 10 file to send, with what its presentation context needs; `fallbacks` are its other forms, best first."""
-
-    path: Path
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    fallbacks: tuple[Form, ...] = ()
-
-
-class Answer(StrEnum):
-    """What a try came to: accepted, perhaps later, or never as things are."""
-
-    ACCEPTED = "accepted"
-    TRANSIENT = "transient"
-    PERMANENT = "permanent"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendOutcome:
-    """What the node said to one instance; `form` is the fallback that it was said of, None for the file itself."""
-
-    parcel: Parcel
-    answer: Answer
-    detail: str
-    form: Form | None = None
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether the node took the instance."""
-        return self.answer is Answer.ACCEPTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +176,7 @@ def _store(association: Association, parcel: Parcel, number: int) -> SendOutcome
         return SendOutcome(parcel=parcel, answer=Answer.PERMANENT, detail=detail)
     for form in forms[:-1]:
         outcome, status = _store_as(association, parcel, form, number)
-        if status != _SOP_CLASS_NOT_SUPPORTED:
+        if status != SOP_CLASS_NOT_SUPPORTED:
             return outcome
     return _store_as(association, parcel, forms[-1], number)[0]
 
@@ -255,17 +199,11 @@ def _store_as(
     comment = str(status.get("ErrorComment") or "")
     outcome = SendOutcome(
         parcel=parcel,
-        answer=_answer(code),
+        answer=answer_to(code),
         detail=" ".join(filter(None, (f"0x{code:04X}", comment, form.name if form else ""))),
         form=form,
     )
     return outcome, code
-
-
-def _answer(status: int) -> Answer:
-    if status in (0x0000, _DUPLICATE_SOP_INSTANCE) or status in _WARNINGS:
-        return Answer.ACCEPTED
-    return Answer.PERMANENT if status in _PERMANENT else Answer.TRANSIENT
 
 
 def _is_accepted(association: Association, form: Parcel | Form) -> bool:

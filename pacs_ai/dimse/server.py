@@ -10,11 +10,12 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from pacs_ai.tls import Certificates
+
 from .admission import Admission, Guest
 from .alerts import Alerts
 from .doorbell import Announced, Doorbell
 from .messages import Messages
-from .tls import Certificates
 from .transport import WIRE_ERRORS, Connection, Limits, Provider
 
 log = logging.getLogger(__name__)

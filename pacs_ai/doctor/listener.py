@@ -5,9 +5,9 @@ import socket
 
 from pacs_ai.dimse.contexts import TimeLimits
 from pacs_ai.dimse.sender import Sender
-from pacs_ai.dimse.tls import server_context
 from pacs_ai.errors import PeerUnreachable, SettingsError
 from pacs_ai.settings import DicomSettings, Node, NodeTls, TlsSettings
+from pacs_ai.tls import server_context
 
 from .check import Check, failed, ok, warning
 

@@ -10,9 +10,10 @@ from pacs_ai.dimse.contexts import COMMITMENT, TimeLimits
 from pacs_ai.dimse.finder import STUDY_ROOT_FIND
 from pacs_ai.dimse.sender import Interview, Sender
 from pacs_ai.errors import PeerUnreachable
-from pacs_ai.settings import Node, Settings
+from pacs_ai.settings import Node, Settings, WebNode
 
 from .check import Check, failed, ok, warning
+from .web_nodes import check_web_node
 
 _LIMITS = TimeLimits(connect=5, associate=5, answer=10)
 
@@ -23,7 +24,10 @@ def check_nodes(settings: Settings, remembered: Sequence[NegotiatedForm]) -> Ite
         yield warning("nodes", "none is configured: results are kept and not sent", "add a [[nodes]] section")
     sender = Sender(settings.dicom.ae_title, max_pdu=settings.dicom.max_pdu, limits=_LIMITS)
     for node in settings.nodes:
-        yield from _check_node(node, sender, settings.dicom.ae_title, remembered)
+        if isinstance(node, WebNode):
+            yield from check_web_node(node, remembered)
+        else:
+            yield from _check_node(node, sender, settings.dicom.ae_title, remembered)
 
 
 def _check_node(node: Node, sender: Sender, ae_title: str, remembered: Sequence[NegotiatedForm]) -> Iterator[Check]:

@@ -26,9 +26,9 @@ from pacs_ai.atna.forwarding import Forwarder
 from pacs_ai.atna.messages import AuditSource
 from pacs_ai.atna.syslog import Repository
 from pacs_ai.dimse.alerts import Alerts
-from pacs_ai.dimse.tls import client_context
 from pacs_ai.errors import PeerUnreachable
 from pacs_ai.settings import AtnaSettings, NodeTls, Settings
+from pacs_ai.tls import client_context
 from tests.audit_schema import assert_valid
 
 from .certificates import Authority, Pair

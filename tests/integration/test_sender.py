@@ -14,8 +14,9 @@ from pydicom.uid import (
 )
 from pynetdicom.presentation import build_context
 
-from pacs_ai.dimse.sender import Answer, Form, Parcel, Sender
+from pacs_ai.dimse.sender import Sender
 from pacs_ai.errors import PeerRefused, PeerUnreachable
+from pacs_ai.parcels import Answer, Form, Parcel
 from pacs_ai.settings import Node
 from tests.builders import make_instance, phantom
 

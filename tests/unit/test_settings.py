@@ -9,9 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from pacs_ai.errors import SettingsError
-from pacs_ai.settings import Node, Settings, load_settings
+from pacs_ai.nodes import token_problems
+from pacs_ai.settings import Node, Settings, WebNode, load_settings
 
 SHIPPED = Path(__file__).parents[2] / "config" / "pacs-ai.toml"
+WEB_NODE = '[[nodes]]\nname = "web"\nurl = "https://pacs/dicom-web/"\n'
+VARIABLE = "ARCHIVE_TOKEN"
 NODE = '[[nodes]]\nname = "{name}"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = 4242\n'
 
 
@@ -29,7 +32,7 @@ def problems(tmp_path: Path) -> Any:
 
 @pytest.fixture
 def documented() -> dict[str, Any]:
-    """The shipped file with its example node in force."""
+    """The shipped file with its example nodes in force."""
     content = SHIPPED.read_text(encoding="utf-8")
     return tomllib.loads(re.sub(r"^# (\[\[nodes\]\]|\w+ = )", r"\1", content, flags=re.MULTILINE))
 
@@ -157,16 +160,90 @@ def test_nodes_of_different_names_stand_in_their_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "key"),
+    ("content", "expected"),
     [
-        (NODE.format(name="pacs") + 'proof = "qido"', "nodes.0.proof"),
+        (
+            NODE.format(name="pacs") + 'url = "https://pacs/dicom-web"',
+            "nodes.0: a node has either url (DICOMweb) or ae_title, host and port (DIMSE), and not url and ae_title",
+        ),
+        (
+            '[[nodes]]\nname = "pacs"',
+            "nodes.0: a node has ae_title, host and port (DIMSE), or the url of a DICOMweb service",
+        ),
+        (
+            NODE.format(name="pacs") + 'proof = "qido"',
+            'nodes.0.proof: "qido" asks a node that has a url; "c-find" asks the same of the DICOM port',
+        ),
+        (
+            WEB_NODE + 'proof = "c-find"',
+            'nodes.0.proof: "c-find" asks a DICOM port; a node that has a url is asked by "qido"',
+        ),
+        (
+            WEB_NODE + 'proof = "commitment"',
+            'nodes.0.proof: "commitment" asks a DICOM port; a node that has a url is asked by "qido"',
+        ),
+        (WEB_NODE + "tokn_env = 'X'", "nodes.0.tokn_env: unknown setting; did you mean 'token_env'?"),
+        (
+            WEB_NODE + "token_env = 'eyJhbGciOi.JIUzI1'",
+            "nodes.0.token_env: token_env names an environment variable; the token never stands in the file",
+        ),
+        (
+            WEB_NODE + "token_env = 'PACS_AI_TOKEN'",
+            "nodes.0.token_env: variables that begin with PACS_AI_ are settings; choose another name",
+        ),
+        (
+            WEB_NODE.replace("https", "http") + "tls = { ca = 'ca.pem' }",
+            "nodes.0: tls needs a url that begins with https://",
+        ),
     ],
 )
-def test_what_is_not_in_this_version_is_said_instead_of_ignored(content: str, key: str, problems: Any) -> None:
-    (problem,) = problems(content)
+def test_a_node_is_spoken_to_in_one_way_and_proves_in_that_way(content: str, expected: str, problems: Any) -> None:
+    assert problems(content) == [expected]
 
-    assert problem.startswith(f"{key}: ")
-    assert "this version" in problem
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "pacs/dicom-web",
+        "ftp://pacs",
+        "https://",
+        "https://user:secret@pacs",
+        "https://pacs/?key=secret",
+        "https://pacs:0",
+        "https://pa cs",
+        "https://pacs:99999",
+        "https://pa\u00e7s",
+    ],
+)
+def test_what_is_no_address_or_holds_a_secret_is_refused_and_not_repeated(url: str, problems: Any) -> None:
+    (problem,) = problems(f'[[nodes]]\nname = "pacs"\nurl = "{url}"')
+
+    assert problem.startswith("nodes.0.url: ")
+    assert "secret" not in problem
+
+
+def test_a_web_node_needs_no_more_than_its_address(tmp_path: Path) -> None:
+    (node,) = load_settings(written(tmp_path, WEB_NODE)).nodes
+
+    assert node == WebNode(name="web", url="https://pacs/dicom-web")
+    assert node.proof == "none"
+
+
+@pytest.mark.parametrize("value", [None, "", "   ", "two words", "line\nbreak", "t\u00f6ken"])
+def test_a_token_that_is_missing_or_none_is_a_problem_that_does_not_tell_it(
+    value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if value is not None:
+        monkeypatch.setenv(VARIABLE, value)
+    node = WebNode(name="web", url="https://pacs", token_env=VARIABLE)
+
+    (problem,) = token_problems((Node(name="pacs", ae_title="PACS", host="pacs", port=104), node))
+
+    assert problem.startswith("nodes.1.token_env: ")
+    assert VARIABLE in problem
+    assert not (value or "").strip() or str(value) not in problem
 
 
 @pytest.mark.parametrize(
@@ -207,12 +284,14 @@ def test_the_shipped_file_is_the_default() -> None:
 
 
 def test_the_shipped_file_has_every_setting(documented: dict[str, Any]) -> None:
-    (node,) = documented.pop("nodes")
+    node, web_node = documented.pop("nodes")
     defaults = Settings().model_dump(exclude={"nodes"})
 
     assert keys(documented) == keys(defaults)
     assert set(node) == set(Node.model_fields)
+    assert set(web_node) == set(WebNode.model_fields)
     assert Node(**node).proof == Node.model_fields["proof"].default
+    assert WebNode(**web_node).max_request_mb == WebNode.model_fields["max_request_mb"].default
 
 
 def keys(document: dict[str, Any]) -> set[str]:

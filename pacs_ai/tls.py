@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 
-from pacs_ai.errors import SettingsError
-from pacs_ai.settings import NodeTls, Settings, TlsSettings
+from .errors import SettingsError
+from .settings import NodeTls, Settings, TlsSettings
 
 log = logging.getLogger(__name__)
 
