@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from io import BytesIO
 from time import perf_counter
 
@@ -241,14 +242,15 @@ def deliver_results(
 
     The studies are shared out over a few associations: a PACS syncs each instance to its disk before it answers.
     """
-    due = outbox.due(node.name, now())
+    due = outbox.due(node.name, now(), farthest=retry.longest)
     shares = by_study(due, retry.associations)
+    is_proof_asked = node.proof != "none"
 
     def deliver(share: Sequence[Delivery]) -> PeerUnreachable | None:
         parcels = [parcel_of(delivery, store) for delivery in share]
         try:
             for delivery, outcome in zip(share, sender.send(node, parcels), strict=True):
-                settle(delivery, outcome, outbox, retry, now(), is_proof_asked=node.proof != "none")
+                retry.insist(partial(settle, delivery, outcome, outbox, retry, now(), is_proof_asked=is_proof_asked))
         except PeerUnreachable as error:
             return error
         return None

@@ -17,7 +17,8 @@ from .process import Reader, read_claimed
 
 log = logging.getLogger(__name__)
 
-_PAUSE_AFTER_TROUBLE = timedelta(seconds=30)
+_PAUSE_AFTER_TROUBLE = timedelta(seconds=10)
+_PAUSE_BEFORE_SETTLING = 2.0
 # A reader that lives keeps its study, though not for ever: one that hangs must not hold it.
 _RENEWALS_PER_LEASE = 4
 _LONGEST_READING = timedelta(minutes=30)
@@ -44,6 +45,7 @@ class Readers:
         self._slots = threading.BoundedSemaphore(at_once)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="reader")
         self._under_way: dict[str, tuple[ClaimedStudy, datetime]] = {}
+        self._stopping = threading.Event()
         self._ended = threading.Event()
         self._clock: Callable[[], datetime] | None = None
         self._renewal = threading.Thread(target=self._renew, name="leases", daemon=True)
@@ -66,6 +68,7 @@ class Readers:
 
     def finish(self) -> None:
         """What was begun has come to its end."""
+        self._stopping.set()
         self._pool.shutdown()
         self._ended.set()
 
@@ -110,9 +113,14 @@ class Readers:
             log.info("study %s: %s", study, result.outcome)
 
     def _settle(self, study: str, settle: Callable[[], None]) -> None:
-        try:
-            settle()
-        except LeaseLost:
-            log.info("study %s changed meanwhile; it is read again", study)
-        except LedgerUnavailable:
-            log.warning("study %s is claimed again when its lease runs out", study)
+        """The study is settled, however long the ledger is away: leases that run out meanwhile count as attempts."""
+        while True:
+            try:
+                settle()
+            except LeaseLost:
+                log.info("study %s changed meanwhile; it is read again", study)
+            except LedgerUnavailable:
+                if not self._stopping.wait(_PAUSE_BEFORE_SETTLING):
+                    continue
+                log.warning("study %s is claimed again after a restart, or when its lease runs out", study)
+            return

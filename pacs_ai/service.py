@@ -44,7 +44,7 @@ _POLL_SECONDS = 0.1
 _RECEIVING_PAUSE = timedelta(seconds=0.4)
 _PATIENCE = timedelta(seconds=2)
 _NETWORK_NICE = 10
-_PAUSE_AFTER_TROUBLE = 5.0
+_PAUSE_AFTER_TROUBLE = 2.0
 _PROOF_SECONDS = 1.0
 
 
@@ -149,8 +149,6 @@ class Service:
             port=self._port,
             commitment=self._commitment.handlers(self._note_report),
         )
-        # Holding the port makes us the only service of this name: what it had begun before is ours to take up.
-        self.stores.ledger.release_leases(self._owner, now())
         self._run(self._read)
         for node in self._settings.nodes:
             self._run(self._deliver, node)
@@ -228,7 +226,10 @@ class Service:
 
     def _read_with(self, reader: Reader) -> None:
         classifier = reader.classifier
-        self.stores.ledger.read_with(reader.setup, now(), detail=in_words(reader.setup))
+        try:
+            self._insist(lambda: self._begin_reading(reader))
+        except LedgerUnavailable:
+            return  # asked to stop before the ledger was there
         self._ready.set()
         log.info("reading with %s %s", classifier.identity.name, classifier.identity.version)
         readers = Readers(
@@ -249,6 +250,21 @@ class Service:
             self._repeat(lambda: readers.begin_one(now))
         finally:
             readers.finish()
+
+    def _begin_reading(self, reader: Reader) -> None:
+        # Holding the port makes us the only service of this name: what it had begun before is ours to take up.
+        self.stores.ledger.release_leases(self._owner, now())
+        self.stores.ledger.read_with(reader.setup, now(), detail=in_words(reader.setup))
+
+    def _insist(self, step: Callable[[], None]) -> None:
+        """The step is taken, however long the ledger is away; raises LedgerUnavailable when the service stops first."""
+        while True:
+            try:
+                return step()
+            except LedgerUnavailable as error:
+                log.warning("the ledger is not available (%s); trying again", error)
+                if self._stop.wait(_PAUSE_AFTER_TROUBLE):
+                    raise
 
     def _repeat(self, step: Callable[[], bool], *, pause_between: float = _POLL_SECONDS) -> None:
         """The step is taken until the service stops; after one that found nothing to do there is a pause."""
@@ -294,4 +310,5 @@ class Service:
             give_up_after=timedelta(hours=terms.give_up_after_hours),
             associations=terms.associations,
             chance=random.random,
+            insist=self._insist,
         )

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, select, update
 
 from . import audit
-from .claims import MAX_ATTEMPTS, ClaimTerms, claimable
+from .claims import MAX_ATTEMPTS, ClaimTerms, claimable, set_back
 from .database import Database
 from .readings import keep_readings, keep_setup
 from .records import (
@@ -98,6 +98,10 @@ class Ledger:
         A study whose lease ran out is claimed again, and FAILED once that happened MAX_ATTEMPTS times.
         """
         with self._database.change() as connection:
+            for ahead in set_back(connection, now, terms):
+                self._study_event(
+                    connection, ahead, "retime", None, now, detail="of a time to come: the clock went back"
+                )
             while (study := claimable(connection, now, terms)) is not None:
                 if study.attempts < MAX_ATTEMPTS:
                     return self._lease(connection, study, now, terms)

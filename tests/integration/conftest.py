@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,19 +59,21 @@ def inbox(open_inbox: Callable[..., Inbox]) -> Inbox:
     return open_inbox()
 
 
+def quick_settings(data: Path, *nodes: Node, readers: int = 2, url: str = "") -> Settings:
+    """What a person would wait for comes at once."""
+    return Settings(
+        data=data,
+        dicom=DicomSettings(host=HOST),
+        ingest=IngestSettings(stable_after=0.3, disk_reserve_gb=0, readers=readers),
+        delivery=DeliverySettings(first_retry_seconds=0.2, max_retry_seconds=0.4),
+        audit=AuditSettings(url=url),
+        nodes=nodes,
+    )
+
+
 @pytest.fixture
 def settings_with(tmp_path: Path) -> Callable[..., Settings]:
-    def build(*nodes: Node, readers: int = 2, url: str = "") -> Settings:
-        return Settings(
-            data=tmp_path / "data",
-            dicom=DicomSettings(host=HOST),
-            ingest=IngestSettings(stable_after=0.3, disk_reserve_gb=0, readers=readers),
-            delivery=DeliverySettings(first_retry_seconds=0.2, max_retry_seconds=0.4),
-            audit=AuditSettings(url=url),
-            nodes=nodes,
-        )
-
-    return build
+    return partial(quick_settings, tmp_path / "data")
 
 
 @pytest.fixture
