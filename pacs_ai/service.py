@@ -27,6 +27,7 @@ from .imaging.gate import GatePolicy
 from .imaging.opener import FilmOpener
 from .imaging.workers import DecoderLimits
 from .inference.card import ModelCard, read_card, verify
+from .keeping import Keeping
 from .opening import OpeningTerms
 from .policies import priority_policy
 from .process import Reader, deliver_results
@@ -46,6 +47,8 @@ _PATIENCE = timedelta(seconds=2)
 _NETWORK_NICE = 10
 _PAUSE_AFTER_TROUBLE = 2.0
 _PROOF_SECONDS = 1.0
+_PAUSE_BETWEEN_PORTIONS = 1.0
+_KEEPING_SECONDS = 60.0
 
 
 def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
@@ -127,7 +130,7 @@ class Service:
         self._stop = threading.Event()
         self._is_asked_to_stop = False
         self._ready = threading.Event()
-        self._threads = ThreadPoolExecutor(max_workers=1 + 2 * len(settings.nodes), thread_name_prefix="service")
+        self._threads = ThreadPoolExecutor(max_workers=2 + 2 * len(settings.nodes), thread_name_prefix="service")
         self._running: list[Future[None]] = []
         self.stores = open_stores(settings)
         self._commitment = CommitmentScp(
@@ -150,6 +153,7 @@ class Service:
             commitment=self._commitment.handlers(self._note_report),
         )
         self._run(self._read)
+        self._run(self._keep)
         for node in self._settings.nodes:
             self._run(self._deliver, node)
             if node.proof != "none":
@@ -281,6 +285,26 @@ class Service:
         sender, retry = self._sender(), self._retry_policy()
         outbox, instances = self.stores.outbox, self.stores.instances
         self._repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)
+
+    def _keep(self) -> None:
+        keeping = Keeping(
+            expiry=self.stores.expiry,
+            store=self.stores.instances,
+            instances=timedelta(hours=self._settings.ingest.keep_hours),
+            results=timedelta(hours=self._settings.delivery.keep_hours),
+            now=now,
+        )
+
+        def remove_some() -> bool:
+            # Never faster than a portion a second, so that reading and delivery are not held up.
+            self._stop.wait(_PAUSE_BETWEEN_PORTIONS)
+            try:
+                return keeping.remove_some()
+            except OSError:
+                log.exception("files that may go could not be removed; trying again")
+                return False
+
+        self._repeat(remove_some, pause_between=_KEEPING_SECONDS)
 
     def _prove(self, node: Node) -> None:
         prover = Prover(

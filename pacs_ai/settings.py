@@ -137,6 +137,7 @@ class IngestSettings(_Section):
     decoder_seconds: Annotated[int, Field(ge=1, le=600)] = 20
     decoder_memory_mb: Annotated[int, Field(ge=64)] = 2048
     readers: Annotated[int, Field(ge=1, le=64)] = 10
+    keep_hours: Annotated[float, Field(ge=0, le=876_000)] = 168
 
 
 class ModelSettings(_Section):
@@ -190,6 +191,7 @@ class DeliverySettings(_Section):
     give_up_after_hours: Annotated[float, Field(gt=0)] = 72
     associations: Annotated[int, Field(ge=1, le=16)] = 4
     prove_within_seconds: Annotated[float, Field(gt=0)] = 300
+    keep_hours: Annotated[float, Field(ge=0, le=876_000)] = 720
 
 
 class AuditSettings(_Section):

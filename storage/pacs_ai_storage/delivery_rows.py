@@ -101,18 +101,25 @@ def lock_study(connection: Connection, study_instance_uid: str) -> None:
 
 
 def close_study(connection: Connection, study_instance_uid: str, now: datetime) -> None:
-    """A READY study is DELIVERED when none of its deliveries is open and a node has accepted one."""
+    """A READY study is DELIVERED when none of its deliveries is open and a node has accepted one.
+
+    One of which every delivery was cancelled stays READY; either way nothing of it is left to do.
+    """
     states = set(
         connection.scalars(
             select(deliveries.c.state).where(deliveries.c.study_instance_uid == study_instance_uid).distinct()
         )
     )
-    if states & set(_OPEN) or DeliveryState.ACCEPTED not in states:
+    if states & set(_OPEN):
+        return
+    if DeliveryState.ACCEPTED not in states:
+        ready = and_(studies.c.study_instance_uid == study_instance_uid, studies.c.state == StudyState.READY)
+        connection.execute(update(studies).where(ready).values(settled_at=now))
         return
     closed = connection.execute(
         update(studies)
         .where(studies.c.study_instance_uid == study_instance_uid, studies.c.state == StudyState.READY)
-        .values(state=StudyState.DELIVERED)
+        .values(state=StudyState.DELIVERED, settled_at=now)
     )
     if closed.rowcount:
         event = AuditEvent(

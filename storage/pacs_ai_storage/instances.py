@@ -5,8 +5,9 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
@@ -83,6 +84,25 @@ class InstanceStore:
     def locate(self, file: KeptFile) -> Path:
         """Where the file lies."""
         return self._root / file.path
+
+    def folders(self) -> Iterator[list[str]]:
+        """The paths of all files, folder by folder."""
+        for folder in sorted(self._root.glob("[0-9a-f][0-9a-f]")):
+            yield [path.relative_to(self._root).as_posix() for path in sorted(folder.glob("*.dcm"))]
+
+    def remove(self, path: str, *, older_than: datetime) -> bool:
+        """The file is not there; False, and it stays, when the same content was kept again since that time."""
+        aside = self._incoming / f"{uuid.uuid4().hex}.part"
+        try:
+            # Looked at under a name that nobody writes to: the same content may come in at this moment.
+            (self._root / path).replace(aside)
+        except FileNotFoundError:
+            return True
+        if aside.stat().st_mtime >= older_than.timestamp():
+            aside.replace(self._root / path)
+            return False
+        aside.unlink()
+        return True
 
     def condition(self, file: KeptFile) -> Condition:
         """Whether the file is there and has the content that it was kept with."""

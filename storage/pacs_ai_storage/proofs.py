@@ -95,11 +95,11 @@ class Proofs:
                     append_event(connection, item, _ACTION, "given up", now, detail)
 
     def received(self, sop_instance_uids: Sequence[str]) -> dict[str, StoredInstance]:
-        """Those of these instances that were pushed to us and recorded, by their UIDs."""
+        """Those of these instances that were pushed to us and are kept, by their UIDs."""
         found: dict[str, StoredInstance] = {}
         with self._database.read() as connection:
             for start in range(0, len(sop_instance_uids), 500):
-                some = sop_instance_uids[start : start + 500]
-                rows = connection.execute(select(instances).where(instances.c.sop_instance_uid.in_(some)))
+                this = instances.c.sop_instance_uid.in_(sop_instance_uids[start : start + 500])
+                rows = connection.execute(select(instances).where(this, instances.c.gone_at.is_(None)))
                 found.update((row.sop_instance_uid, stored_instance(row)) for row in rows)
         return found
