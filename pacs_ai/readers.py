@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from time import monotonic
 
 from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
@@ -27,7 +28,7 @@ _LONGEST_READING = timedelta(minutes=30)
 class Readers:
     """At most `at_once` studies are under way; their images meet in the network's batches."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what readers stand between
         self,
         reader: Reader,
         ledger: Ledger,
@@ -36,12 +37,14 @@ class Readers:
         terms: ClaimTerms,
         nodes: Sequence[str],
         at_once: int,
+        timed: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._reader = reader
         self._ledger = ledger
         self._instances = instances
         self._terms = terms
         self._nodes = nodes
+        self._timed = timed
         self._slots = threading.BoundedSemaphore(at_once)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="reader")
         self._under_way: dict[str, tuple[ClaimedStudy, datetime]] = {}
@@ -94,7 +97,7 @@ class Readers:
                 log.warning("leases are not renewed: the ledger is not available")
 
     def _read(self, claimed: ClaimedStudy, now: Callable[[], datetime]) -> None:
-        study = claimed.study_instance_uid
+        study, begun = claimed.study_instance_uid, monotonic()
         try:
             result = read_claimed(claimed, self._reader, self._instances)
             self._ledger.keep_results(claimed, result, self._nodes, now())
@@ -110,6 +113,7 @@ class Readers:
             reason = type(error).__name__
             self._settle(study, lambda: self._ledger.fail(claimed, reason, now()))
         else:
+            self._timed(monotonic() - begun)
             log.info("study %s: %s", study, result.outcome)
 
     def _settle(self, study: str, settle: Callable[[], None]) -> None:

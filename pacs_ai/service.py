@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
@@ -37,6 +38,11 @@ from .readers import Readers
 from .results.facts import Author
 from .settings import Node, Settings
 from .stores import now, open_stores
+from .tally import Tally
+from .web.server import WebServer, token_of
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +125,7 @@ class Service:
         *,
         load: Callable[[Settings, ModelCard], Classifier] = load_classifier,
         port: int | None = None,
+        http_port: int | None = None,
     ) -> None:
         self._settings = settings
         problems = certificate_problems(settings)
@@ -127,6 +134,11 @@ class Service:
         self._card = read_card(settings.model.path)
         self._load = load
         self._port = port
+        self._http_port = http_port
+        self._token = token_of(settings.http, os.environ.get)
+        self._tally = Tally()
+        self._web = WebServer(settings.http, self._build_web)
+        self.http_port: int | None = None
         self._stop = threading.Event()
         self._is_asked_to_stop = False
         self._ready = threading.Event()
@@ -151,6 +163,7 @@ class Service:
             self.stores.ledger,
             port=self._port,
             commitment=self._commitment.handlers(self._note_report),
+            answered=self._tally.answered,
         )
         self._run(self._read)
         self._run(self._keep)
@@ -159,6 +172,8 @@ class Service:
             if node.proof != "none":
                 self._run(self._prove, node)
         self._log_start()
+        if self._settings.http.is_on or self._http_port is not None:
+            self.http_port = self._web.start(self._http_port)
         return self._listener
 
     @property
@@ -208,6 +223,7 @@ class Service:
     def stop(self) -> None:
         """Everything has ended and is closed."""
         self._stop.set()
+        self._web.stop()
         self._listener.stop()
         self._commitment.stop()
         self._threads.shutdown()
@@ -249,6 +265,7 @@ class Service:
             ),
             nodes=[node.name for node in self._settings.nodes],
             at_once=self._settings.ingest.readers,
+            timed=self._tally.read,
         )
         try:
             self._repeat(lambda: readers.begin_one(now))
@@ -285,6 +302,21 @@ class Service:
         sender, retry = self._sender(), self._retry_policy()
         outbox, instances = self.stores.outbox, self.stores.instances
         self._repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)
+
+    def _build_web(self) -> "Starlette":
+        from .web.app import build_app  # noqa: PLC0415 - in the thread of the web server alone
+        from .web.health import Health  # noqa: PLC0415
+        from .web.metrics import Measures  # noqa: PLC0415
+
+        database, store = self.stores.database, self.stores.instances
+        health = Health(
+            database=database,
+            store=store,
+            is_network_loaded=self._ready.is_set,
+            has_failed=lambda: self.has_failed,
+        )
+        measures = Measures(database=database, store=store, tally=self._tally, now=now)
+        return build_app(health, measures, token=self._token)
 
     def _keep(self) -> None:
         keeping = Keeping(

@@ -68,6 +68,13 @@ def _network(value: str) -> str:
 AddressRange = Annotated[str, AfterValidator(_network)]
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class TlsSettings(_Section):
     """Certificates of the DICOM port, PEM files; without a certificate the port speaks plain DICOM."""
 
@@ -202,10 +209,24 @@ class AuditSettings(_Section):
 
 
 class HttpSettings(_Section):
-    """Where the web pages will listen; nothing listens there in this version."""
+    """Health and metrics; port 0 is off, like `enabled = false`. Beyond loopback a token is asked for."""
 
+    enabled: bool = True
     host: str = "127.0.0.1"
-    port: Port = 8080
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    token_env: str = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the port is opened."""
+        return self.enabled and self.port != 0
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        if self.is_on and not self.token_env and not _is_loopback(self.host):
+            message = "another host than loopback needs token_env, the environment variable that holds the token"
+            raise ValueError(message)
+        return self
 
 
 class Settings(BaseSettings):

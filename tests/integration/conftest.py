@@ -15,7 +15,15 @@ from pacs_ai_storage.records import AuditEvent
 
 from pacs_ai.dimse.listener import listen
 from pacs_ai.dimse.transport import Limits
-from pacs_ai.settings import AuditSettings, DeliverySettings, DicomSettings, IngestSettings, Node, Settings
+from pacs_ai.settings import (
+    AuditSettings,
+    DeliverySettings,
+    DicomSettings,
+    HttpSettings,
+    IngestSettings,
+    Node,
+    Settings,
+)
 
 from .peers import HOST, Archive, listening
 
@@ -67,6 +75,7 @@ def quick_settings(data: Path, *nodes: Node, readers: int = 2, url: str = "") ->
         ingest=IngestSettings(stable_after=0.3, disk_reserve_gb=0, readers=readers),
         delivery=DeliverySettings(first_retry_seconds=0.2, max_retry_seconds=0.4),
         audit=AuditSettings(url=url),
+        http=HttpSettings(enabled=False),
         nodes=nodes,
     )
 
