@@ -18,7 +18,7 @@ from .process import Reader, read_claimed
 
 log = logging.getLogger(__name__)
 
-_PAUSE_AFTER_TROUBLE = timedelta(seconds=10)
+_PAUSE_AFTER_TROUBLE = timedelta(seconds=5)
 _PAUSE_BEFORE_SETTLING = 2.0
 # A reader that lives keeps its study, though not for ever: one that hangs must not hold it.
 _RENEWALS_PER_LEASE = 4

@@ -40,6 +40,8 @@ from .studies import (
 )
 
 pytestmark = pytest.mark.timeout(60)
+# What holds on both databases is shown by some; a database of PostgreSQL takes half a second to make.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 MINUTE, HOURS, DAYS = timedelta(minutes=1), timedelta(hours=48), timedelta(days=30)
 LATER = STABLE + HOURS
 
@@ -106,6 +108,7 @@ def test_an_instance_goes_when_its_hours_are_over_and_its_results_stay(kept: Kep
     assert (len(view.outcomes), len(view.readings), view.study.state) == (1, 1, StudyState.DELIVERED)
 
 
+@on_sqlite
 def test_results_go_by_their_own_hours_and_the_log_stays_whole(kept: Kept) -> None:
     kept.arrive()
     results = kept.read()
@@ -123,6 +126,7 @@ def test_results_go_by_their_own_hours_and_the_log_stays_whole(kept: Kept) -> No
         assert verify(connection, None).defect is None
 
 
+@on_sqlite
 def test_an_instance_never_goes_before_its_results_are_delivered(kept: Kept) -> None:
     instance, results = kept.arrive(), kept.read()
     (first, second) = kept.outbox.due("pacs", STABLE)
@@ -134,6 +138,7 @@ def test_an_instance_never_goes_before_its_results_are_delivered(kept: Kept) -> 
     assert all(path.is_file() for path in (instance, *results))
 
 
+@on_sqlite
 def test_what_was_not_read_yet_or_failed_is_kept(kept: Kept) -> None:
     instance = kept.arrive()
     kept.pass_to(LATER)
@@ -144,6 +149,7 @@ def test_what_was_not_read_yet_or_failed_is_kept(kept: Kept) -> None:
     assert instance.is_file()
 
 
+@on_sqlite
 def test_the_hours_of_a_declined_study_begin_when_it_was_declined(kept: Kept) -> None:
     instance = kept.arrive()
     kept.read(is_declined=True)
@@ -153,6 +159,7 @@ def test_the_hours_of_a_declined_study_begin_when_it_was_declined(kept: Kept) ->
     assert not instance.is_file()
 
 
+@on_sqlite
 def test_the_hours_of_a_study_of_which_everything_was_cancelled_begin_then(kept: Kept) -> None:
     instance = kept.arrive()
     kept.read()
@@ -165,6 +172,7 @@ def test_the_hours_of_a_study_of_which_everything_was_cancelled_begin_then(kept:
     assert (before, instance.is_file()) == (True, False)
 
 
+@on_sqlite
 def test_a_crash_between_ledger_and_disk_is_repaired(kept: Kept) -> None:
     instance = kept.arrive()
     kept.read()
@@ -178,6 +186,7 @@ def test_a_crash_between_ledger_and_disk_is_repaired(kept: Kept) -> None:
     assert [event for event in actions(kept.database) if event[0] == "expire"] == [("expire", "instance")]
 
 
+@on_sqlite
 def test_a_file_that_the_ledger_never_heard_of_goes_after_a_while_and_no_other(kept: Kept) -> None:
     instance = kept.arrive()
     stray = kept.age(kept.store.locate(kept.store.keep([b"kept, and the ledger was locked"])))
@@ -189,6 +198,7 @@ def test_a_file_that_the_ledger_never_heard_of_goes_after_a_while_and_no_other(k
     assert (after_one, stray.is_file(), instance.is_file()) == (True, False, True)
 
 
+@on_sqlite
 def test_a_file_that_was_kept_again_is_not_removed(kept: Kept) -> None:
     file = kept.store.keep([b"same"])
 
@@ -198,6 +208,7 @@ def test_a_file_that_was_kept_again_is_not_removed(kept: Kept) -> None:
     assert kept.store.remove(file.path, older_than=real_now() + HOURS)
 
 
+@on_sqlite
 def test_an_instance_that_comes_again_after_it_has_gone_is_kept_again(kept: Kept) -> None:
     kept.arrive()
     kept.read()
@@ -211,6 +222,7 @@ def test_an_instance_that_comes_again_after_it_has_gone_is_kept_again(kept: Kept
     assert seen(kept.database).study.state is StudyState.DELIVERED
 
 
+@on_sqlite
 def test_nobody_is_promised_an_instance_that_has_gone(kept: Kept) -> None:
     kept.arrive()
     kept.read()
@@ -220,6 +232,7 @@ def test_nobody_is_promised_an_instance_that_has_gone(kept: Kept) -> None:
     assert Proofs(kept.database).received([f"{STUDY}.1.1"]) == {}
 
 
+@on_sqlite
 def test_a_study_of_which_nothing_is_kept_cannot_be_read_again(kept: Kept) -> None:
     kept.arrive()
     kept.read()
