@@ -28,7 +28,6 @@ from pacs_ai.settings import (
 
 from .peers import HOST, Archive, listening
 
-
 # A power cut takes a file system of our own: without the right to mount one, it is shown elsewhere.
 CANNOT_MOUNT = not hasattr(os, "geteuid") or os.geteuid() != 0 or not Path("/dev/loop-control").exists()
 collect_ignore = ["test_power_cut.py"] if CANNOT_MOUNT else []
