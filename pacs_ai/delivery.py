@@ -28,6 +28,11 @@ def the_whole() -> float:
     return 1.0
 
 
+def at_once(step: Callable[[], None]) -> None:
+    """The step is taken once, and its error is the caller's."""
+    step()
+
+
 # An archive may answer before it has indexed an instance; also, what is sent together is asked for together.
 FIRST_PROOF = timedelta(seconds=1)
 
@@ -37,7 +42,8 @@ class RetryPolicy:
     """Exponential backoff from `first` to `longest`, until `give_up_after` has passed since queueing.
 
     `chance` draws from [0, 1]: a pause is between a half and the whole of its length, so that services that lost the
-    same PACS at the same moment do not come back to it at the same moment.
+    same PACS at the same moment do not come back to it at the same moment. `insist` takes a step again until the ledger
+    has it: what a node has accepted is not sent again because the ledger was locked just then.
     """
 
     first: timedelta
@@ -45,6 +51,7 @@ class RetryPolicy:
     give_up_after: timedelta
     associations: int = 1
     chance: Callable[[], float] = the_whole
+    insist: Callable[[Callable[[], None]], None] = at_once
 
     def pause(self, attempts: int) -> timedelta:
         """How long to wait after that many failed attempts before this one."""

@@ -48,6 +48,7 @@ class Demonstration:
                 "dicom": settings.dicom.model_copy(update={"host": _HOST, "allowed_calling_ae_titles": ()}),
                 "ingest": _quick(settings.ingest),
                 "audit": settings.audit.model_copy(update={"url": ""}),
+                "http": settings.http.model_copy(update={"enabled": False}),
             }
         )
         self._service = Service(self._settings, port=port)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from io import BytesIO
 from time import perf_counter
 from typing import Protocol, TypeVar
@@ -80,9 +81,12 @@ class StudyReading:
     objects: tuple[BuiltObject, ...]
 
 
-def read_study(files: Sequence[InstanceFile], reader: Reader, edition: Edition) -> StudyReading:
+def read_study(
+    files: Sequence[InstanceFile], reader: Reader, edition: Edition, *, before: Sequence[Classification] = ()
+) -> StudyReading:
     """Each instance is classified or refused; each classified one has a capture, and the study one report.
 
+    `before` is what was said of images that are no longer kept: it counts for the study's outcome and priority.
     The report answers for every radiograph, refused ones too; other objects are in the audit log alone.
     """
     judged = judge(files, reader.classifier, reader.opening, reader.stopwatch)
@@ -99,7 +103,7 @@ def read_study(files: Sequence[InstanceFile], reader: Reader, edition: Edition) 
     begun = reader.stopwatch()
     objects = _build(images, unread, reader, edition)
     seconds = reader.stopwatch() - begun
-    outcome = summarise([image.reading.classification for _, image in images])
+    outcome = summarise([*before, *(image.reading.classification for _, image in images)])
     read_first = sorted(judged, key=lambda item: item.refusal is not None)
     return StudyReading(
         readings=tuple(_reading(item, named, reader.setup, seconds) for item in read_first),
@@ -171,8 +175,9 @@ def read_claimed(claimed: ClaimedStudy, reader: Reader, store: InstanceStore) ->
         when=claimed.touched_at.astimezone(),
         rerun=claimed.rerun,
         predecessor=_header_of(claimed.previous_report, store),
+        not_kept=_not_kept(claimed.read_before),
     )
-    reading = read_study(files, reader, edition)
+    reading = read_study(files, reader, edition, before=_classifications(claimed.read_before))
     return StudyResult(
         outcome=reading.outcome.outcome,
         probability=reading.outcome.probability,
@@ -181,6 +186,23 @@ def read_claimed(claimed: ClaimedStudy, reader: Reader, store: InstanceStore) ->
         outcomes=tuple(outcome_of(item, reader.author) for item in reading.readings),
         objects=tuple(_keep(item, store) for item in reading.objects),
     )
+
+
+def _classifications(said: Sequence[InstanceOutcome]) -> list[Classification]:
+    return [
+        Classification(probability=item.probability, threshold=item.threshold)
+        for item in said
+        if item.probability is not None and item.threshold is not None
+    ]
+
+
+def _not_kept(said: Sequence[InstanceOutcome]) -> str | None:
+    """LO of 64 characters at most; None where everything is kept."""
+    if not said:
+        return None
+    before = summarise(_classifications(said))
+    words = "not analysed" if before.probability is None else f"{before.outcome}, {before.probability:.1%}"
+    return f"{len(said)} image(s) read before, not kept any more: {words}"
 
 
 def _header_of(kept: ResultObject | None, store: InstanceStore) -> Dataset | None:
@@ -257,14 +279,15 @@ def deliver_results(
 
     The studies are shared out over a few associations: a PACS syncs each instance to its disk before it answers.
     """
-    due = outbox.due(node.name, now())
+    due = outbox.due(node.name, now(), farthest=retry.longest)
     shares = by_study(due, retry.associations)
+    is_proof_asked = node.proof != "none"
 
     def deliver(share: Sequence[Delivery]) -> PeerUnreachable | None:
         parcels = [parcel_of(delivery, store) for delivery in share]
         try:
             for delivery, outcome in zip(share, sender.send(node, parcels), strict=True):
-                settle(delivery, outcome, outbox, retry, now(), is_proof_asked=node.proof != "none")
+                retry.insist(partial(settle, delivery, outcome, outbox, retry, now(), is_proof_asked=is_proof_asked))
         except PeerUnreachable as error:
             return error
         return None

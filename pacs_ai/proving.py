@@ -35,6 +35,11 @@ class ProofPolicy:
     linger: float = 1.0
     retry: RetryPolicy
 
+    @property
+    def farthest(self) -> timedelta:
+        """The longest that a delivery ever waits to be asked for again."""
+        return max(self.first, self.within, self.retry.longest)
+
     def next_time(self, delivery: Delivery, now: datetime) -> datetime:
         """When to ask again: after as long as it has taken already."""
         waited = now - (delivery.sent_at or now)
@@ -54,7 +59,7 @@ class Prover:
 
     def prove_due(self) -> int:
         """The node was asked once for all that is due, over one connection; returns for how many."""
-        due = self.proofs.due(self.node.name, self.now(), limit=MOST_AT_ONCE)
+        due = self.proofs.due(self.node.name, self.now(), limit=MOST_AT_ONCE, farthest=self.policy.farthest)
         if due and isinstance(self.node, Node) and self.node.proof == "commitment":
             self._ask_for_commitment(due, self.node)
         elif due:

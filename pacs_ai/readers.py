@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from time import monotonic
 
 from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
@@ -17,7 +18,8 @@ from .process import Reader, read_claimed
 
 log = logging.getLogger(__name__)
 
-_PAUSE_AFTER_TROUBLE = timedelta(seconds=30)
+_PAUSE_AFTER_TROUBLE = timedelta(seconds=5)
+_PAUSE_BEFORE_SETTLING = 2.0
 # A reader that lives keeps its study, though not for ever: one that hangs must not hold it.
 _RENEWALS_PER_LEASE = 4
 _LONGEST_READING = timedelta(minutes=30)
@@ -26,7 +28,7 @@ _LONGEST_READING = timedelta(minutes=30)
 class Readers:
     """At most `at_once` studies are under way; their images meet in the network's batches."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what readers stand between
         self,
         reader: Reader,
         ledger: Ledger,
@@ -35,15 +37,18 @@ class Readers:
         terms: ClaimTerms,
         nodes: Sequence[str],
         at_once: int,
+        timed: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._reader = reader
         self._ledger = ledger
         self._instances = instances
         self._terms = terms
         self._nodes = nodes
+        self._timed = timed
         self._slots = threading.BoundedSemaphore(at_once)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="reader")
         self._under_way: dict[str, tuple[ClaimedStudy, datetime]] = {}
+        self._stopping = threading.Event()
         self._ended = threading.Event()
         self._clock: Callable[[], datetime] | None = None
         self._renewal = threading.Thread(target=self._renew, name="leases", daemon=True)
@@ -66,6 +71,7 @@ class Readers:
 
     def finish(self) -> None:
         """What was begun has come to its end."""
+        self._stopping.set()
         self._pool.shutdown()
         self._ended.set()
 
@@ -91,7 +97,7 @@ class Readers:
                 log.warning("leases are not renewed: the ledger is not available")
 
     def _read(self, claimed: ClaimedStudy, now: Callable[[], datetime]) -> None:
-        study = claimed.study_instance_uid
+        study, begun = claimed.study_instance_uid, monotonic()
         try:
             result = read_claimed(claimed, self._reader, self._instances)
             self._ledger.keep_results(claimed, result, self._nodes, now())
@@ -107,12 +113,18 @@ class Readers:
             reason = type(error).__name__
             self._settle(study, lambda: self._ledger.fail(claimed, reason, now()))
         else:
+            self._timed(monotonic() - begun)
             log.info("study %s: %s", study, result.outcome)
 
     def _settle(self, study: str, settle: Callable[[], None]) -> None:
-        try:
-            settle()
-        except LeaseLost:
-            log.info("study %s changed meanwhile; it is read again", study)
-        except LedgerUnavailable:
-            log.warning("study %s is claimed again when its lease runs out", study)
+        """The study is settled, however long the ledger is away: leases that run out meanwhile count as attempts."""
+        while True:
+            try:
+                settle()
+            except LeaseLost:
+                log.info("study %s changed meanwhile; it is read again", study)
+            except LedgerUnavailable:
+                if not self._stopping.wait(_PAUSE_BEFORE_SETTLING):
+                    continue
+                log.warning("study %s is claimed again after a restart, or when its lease runs out", study)
+            return

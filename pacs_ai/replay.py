@@ -69,7 +69,9 @@ def replay_study(
         for item in judge(files, reader.classifier, reader.opening, reader.stopwatch)
     }
     return [
-        _compare(kept, judged[uid], reader, changes) if uid in judged else _not_kept(kept, found[uid])
+        _compare(kept, judged[uid], reader, changes)
+        if uid in judged
+        else _not_kept(kept, found[uid], instances.get(uid))
         for uid, kept in newest.items()
     ]
 
@@ -78,8 +80,9 @@ def _condition(instance: StoredInstance | None, store: InstanceStore) -> Conditi
     return Condition.GONE if instance is None else store.condition(instance.file)
 
 
-def _not_kept(kept: KeptReading, condition: Condition) -> Replayed:
-    difference = Difference(what=INSTANCE, then=Condition.INTACT, now=condition, since=None)
+def _not_kept(kept: KeptReading, condition: Condition, instance: StoredInstance | None) -> Replayed:
+    since = instance.gone_at if instance is not None and condition is Condition.GONE else None
+    difference = Difference(what=INSTANCE, then=Condition.INTACT, now=condition, since=since)
     return Replayed(kept=kept, verdict=Verdict.NOT_KEPT, now=None, differences=(difference,))
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
@@ -35,6 +36,7 @@ from .imaging.gate import GatePolicy
 from .imaging.opener import FilmOpener
 from .imaging.workers import DecoderLimits
 from .inference.card import ModelCard, read_card, verify
+from .keeping import Keeping
 from .nodes import token_problems
 from .opening import OpeningTerms
 from .policies import priority_policy
@@ -45,7 +47,12 @@ from .readers import Readers
 from .results.facts import Author
 from .settings import Node, Settings, WebNode
 from .stores import now, open_stores
+from .tally import Tally
 from .tls import certificate_problems, client_context
+from .web.server import WebServer, token_of
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +61,10 @@ _POLL_SECONDS = 0.1
 _RECEIVING_PAUSE = timedelta(seconds=0.4)
 _PATIENCE = timedelta(seconds=2)
 _NETWORK_NICE = 10
-_PAUSE_AFTER_TROUBLE = 5.0
+_PAUSE_AFTER_TROUBLE = 2.0
 _PROOF_SECONDS = 1.0
+_PAUSE_BETWEEN_PORTIONS = 1.0
+_KEEPING_SECONDS = 60.0
 
 
 def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
@@ -126,6 +135,7 @@ class Service:
         *,
         load: Callable[[Settings, ModelCard], Classifier] = load_classifier,
         port: int | None = None,
+        http_port: int | None = None,
     ) -> None:
         self._settings = settings
         problems = [*certificate_problems(settings), *token_problems(settings.nodes)]
@@ -134,6 +144,11 @@ class Service:
         self._card = read_card(settings.model.path)
         self._load = load
         self._port = port
+        self._http_port = http_port
+        self._token = token_of(settings.http, os.environ.get)
+        self._tally = Tally()
+        self._web = WebServer(settings.http, self._build_web)
+        self.http_port: int | None = None
         self._stop = threading.Event()
         self._is_asked_to_stop = False
         self._ready = threading.Event()
@@ -159,19 +174,21 @@ class Service:
             port=self._port,
             commitment=self._commitment.handlers(self._note_report),
             alerts=Alerts(ledger=self.stores.ledger, now=now) if self._settings.audit.atna.is_on else None,
+            answered=self._tally.answered,
         )
-        # Holding the port makes us the only service of this name: what it had begun before is ours to take up.
-        self.stores.ledger.release_leases(self._owner, now())
         if self._settings.audit.atna.is_on:
             self._forwarder = self._new_forwarder()
             self._run(self._forward)
             self._tell("start")
         self._run(self._read)
+        self._run(self._keep)
         for node in self._settings.nodes:
             self._run(self._deliver, node)
             if node.proof != "none":
                 self._run(self._prove, node)
         self._log_start()
+        if self._settings.http.is_on or self._http_port is not None:
+            self.http_port = self._web.start(self._http_port)
         return self._listener
 
     @property
@@ -224,6 +241,7 @@ class Service:
     def stop(self) -> None:
         """Everything has ended and is closed."""
         self._stop.set()
+        self._web.stop()
         self._listener.stop()
         self._commitment.stop()
         self._threads.shutdown()
@@ -251,7 +269,10 @@ class Service:
 
     def _read_with(self, reader: Reader) -> None:
         classifier = reader.classifier
-        self.stores.ledger.read_with(reader.setup, now(), detail=in_words(reader.setup))
+        try:
+            self._insist(lambda: self._begin_reading(reader))
+        except LedgerUnavailable:
+            return  # asked to stop before the ledger was there
         self._ready.set()
         log.info("reading with %s %s", classifier.identity.name, classifier.identity.version)
         readers = Readers(
@@ -267,11 +288,27 @@ class Service:
             ),
             nodes=[node.name for node in self._settings.nodes],
             at_once=self._settings.ingest.readers,
+            timed=self._tally.read,
         )
         try:
             self._repeat(lambda: readers.begin_one(now))
         finally:
             readers.finish()
+
+    def _begin_reading(self, reader: Reader) -> None:
+        # Holding the port makes us the only service of this name: what it had begun before is ours to take up.
+        self.stores.ledger.release_leases(self._owner, now())
+        self.stores.ledger.read_with(reader.setup, now(), detail=in_words(reader.setup))
+
+    def _insist(self, step: Callable[[], None]) -> None:
+        """The step is taken, however long the ledger is away; raises LedgerUnavailable when the service stops first."""
+        while True:
+            try:
+                return step()
+            except LedgerUnavailable as error:
+                log.warning("the ledger is not available (%s); trying again", error)
+                if self._stop.wait(_PAUSE_AFTER_TROUBLE):
+                    raise
 
     def _repeat(self, step: Callable[[], bool], *, pause_between: float = _POLL_SECONDS) -> None:
         """The step is taken until the service stops; after one that found nothing to do there is a pause."""
@@ -292,6 +329,41 @@ class Service:
         else:
             sender = self._sender()
             self._repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)
+
+    def _build_web(self) -> "Starlette":
+        from .web.app import build_app  # noqa: PLC0415 - in the thread of the web server alone
+        from .web.health import Health  # noqa: PLC0415
+        from .web.metrics import Measures  # noqa: PLC0415
+
+        database, store = self.stores.database, self.stores.instances
+        health = Health(
+            database=database,
+            store=store,
+            is_network_loaded=self._ready.is_set,
+            has_failed=lambda: self.has_failed,
+        )
+        measures = Measures(database=database, store=store, tally=self._tally, now=now)
+        return build_app(health, measures, token=self._token)
+
+    def _keep(self) -> None:
+        keeping = Keeping(
+            expiry=self.stores.expiry,
+            store=self.stores.instances,
+            instances=timedelta(hours=self._settings.ingest.keep_hours),
+            results=timedelta(hours=self._settings.delivery.keep_hours),
+            now=now,
+        )
+
+        def remove_some() -> bool:
+            # Never faster than a portion a second, so that reading and delivery are not held up.
+            self._stop.wait(_PAUSE_BETWEEN_PORTIONS)
+            try:
+                return keeping.remove_some()
+            except OSError:
+                log.exception("files that may go could not be removed; trying again")
+                return False
+
+        self._repeat(remove_some, pause_between=_KEEPING_SECONDS)
 
     def _prove(self, node: Node | WebNode) -> None:
         prover = Prover(
@@ -349,4 +421,5 @@ class Service:
             give_up_after=timedelta(hours=terms.give_up_after_hours),
             associations=terms.associations,
             chance=random.random,
+            insist=self._insist,
         )

@@ -54,6 +54,13 @@ def _network(value: str) -> str:
 AddressRange = Annotated[str, AfterValidator(_network)]
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class TlsSettings(Section):
     """Certificates of the DICOM port, PEM files; without a certificate the port speaks plain DICOM."""
 
@@ -105,6 +112,7 @@ class IngestSettings(Section):
     decoder_seconds: Annotated[int, Field(ge=1, le=600)] = 20
     decoder_memory_mb: Annotated[int, Field(ge=64)] = 2048
     readers: Annotated[int, Field(ge=1, le=64)] = 10
+    keep_hours: Annotated[float, Field(ge=0, le=876_000)] = 168
 
 
 class ModelSettings(Section):
@@ -139,6 +147,7 @@ class DeliverySettings(Section):
     give_up_after_hours: Annotated[float, Field(gt=0)] = 72
     associations: Annotated[int, Field(ge=1, le=16)] = 4
     prove_within_seconds: Annotated[float, Field(gt=0)] = 300
+    keep_hours: Annotated[float, Field(ge=0, le=876_000)] = 720
 
 
 class AtnaSettings(NodeTls):
@@ -174,10 +183,24 @@ class AuditSettings(Section):
 
 
 class HttpSettings(Section):
-    """Where the web pages will listen; nothing listens there in this version."""
+    """Health and metrics; port 0 is off, like `enabled = false`. Beyond loopback a token is asked for."""
 
+    enabled: bool = True
     host: str = "127.0.0.1"
-    port: Port = 8080
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    token_env: str = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the port is opened."""
+        return self.enabled and self.port != 0
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        if self.is_on and not self.token_env and not _is_loopback(self.host):
+            message = "another host than loopback needs token_env, the environment variable that holds the token"
+            raise ValueError(message)
+        return self
 
 
 class Settings(BaseSettings):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pacs_ai_storage.database import Database, sqlite_url
+from pacs_ai_storage.expiry import Expiry
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Outbox
@@ -32,6 +33,7 @@ class Stores:
     ledger: Ledger
     outbox: Outbox
     proofs: Proofs
+    expiry: Expiry
 
 
 def open_stores(settings: Settings) -> Stores:
@@ -51,4 +53,5 @@ def open_stores(settings: Settings) -> Stores:
         ledger=Ledger(database),
         outbox=Outbox(database),
         proofs=Proofs(database),
+        expiry=Expiry(database),
     )

@@ -145,7 +145,8 @@ def _words(found: "Difference") -> str:
     from pacs_ai.replay import INSTANCE  # noqa: PLC0415 - as above
 
     if found.what == INSTANCE:
-        return f"the kept instance is {found.now}"
+        since = f" since {found.since.astimezone():%Y-%m-%d %H:%M:%S}" if found.since else ""
+        return f"the kept instance is {found.now}{since}"
     since = f"since {found.since.astimezone():%Y-%m-%d %H:%M:%S}" if found.since else "not in the log"
     return f"{found.what} {_brief(found.then)} -> {_brief(found.now)} ({since})"
 

@@ -171,6 +171,7 @@ def _study_line(view: StudyView, data: Path) -> dict[str, object]:
                 "received_at": item.received_at.isoformat(),
                 "sha256": item.file.sha256,
                 "path": str(data / "instances" / item.file.path),
+                "gone_at": item.gone_at.isoformat() if item.gone_at else None,
             }
             for item in view.instances
         ],
@@ -242,7 +243,11 @@ def studies_requeue(
         study = one_study(database, name)
         ledger = Ledger(database, actor="operator")
         if not ledger.requeue(study, now()) and not (force and ledger.read_again(study, now())):
-            why = "is being received or read" if force else "is not FAILED; --force reads any study again"
+            why = (
+                "is being received or read, or no instance of it is kept"
+                if force
+                else "is not FAILED; --force reads any study again"
+            )
             message = f"study {study} {why}"
             raise NotFound(message)
     typer.echo("queued again")

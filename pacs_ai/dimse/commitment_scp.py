@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Event, Lock
+from threading import Event, Lock, Timer
 
 from pacs_ai_storage.database import LedgerUnavailable
 from pacs_ai_storage.instances import InstanceStore
@@ -51,7 +51,10 @@ _TIME_TO_ANSWER = 10
 
 @dataclass(slots=True, kw_only=True)
 class CommitmentScp:
-    """Answers each request, then reports: to the node of that AE title, or on the association of the request."""
+    """Answers each request, then reports: to the node of that AE title, or on the association of the request.
+
+    A node that could not be told is told again after each of `pauses`, in seconds, of what is kept by then.
+    """
 
     nodes: Sequence[Node]
     proofs: Proofs
@@ -59,8 +62,11 @@ class CommitmentScp:
     ledger: Ledger
     sender: Sender
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    pauses: Sequence[float] = (10, 30, 90, 300, 900)
     _asked: dict[int, list[CommitmentReport]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+    _waiting: set[Timer] = field(default_factory=set)
+    _is_stopping: bool = False
     _reporting: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_REPORTS_AT_ONCE, thread_name_prefix="commitment")
     )
@@ -74,7 +80,11 @@ class CommitmentScp:
         ]
 
     def stop(self) -> None:
-        """Reports under way have ended."""
+        """Reports under way have ended; those that wait are not made: the requester asks again."""
+        with self._lock:
+            self._is_stopping = True
+            for timer in self._waiting:
+                timer.cancel()
         self._reporting.shutdown()
 
     def _on_n_action(self, event: evt.Event) -> tuple[int, Dataset | None]:
@@ -122,26 +132,60 @@ class CommitmentScp:
 
     def _report(self, association: Association, report: CommitmentReport) -> None:
         calling = str(association.requestor.ae_title).strip()
+        node = next((node for node in self.nodes if node.ae_title == calling), None)
+        problem = self._tell_node(node, report) if node else "the association has ended and no node has this AE title"
+        if not problem:
+            self._note(calling, report, "reported to the node")
+        elif self._tell_here(association, report):
+            self._note(calling, report, "reported on the same association")
+        else:
+            self._wait(node, calling, report, problem, tries=0)
+
+    def _report_again(self, node: Node, calling: str, report: CommitmentReport, tries: int) -> None:
+        references = [*report.kept, *(reference for reference, _ in report.failed)]
         try:
-            how = self._tell(association, calling, report)
+            report = self.judge(report.transaction_uid, references)
+            problem = self._tell_node(node, report)
+        except LedgerUnavailable as error:
+            problem = str(error)
+        if problem:
+            self._wait(node, calling, report, problem, tries=tries)
+        else:
+            self._note(calling, report, "reported to the node")
+
+    def _wait(self, node: Node | None, calling: str, report: CommitmentReport, problem: str, *, tries: int) -> None:
+        """The node is told again after the next pause; after the last one it has to ask again."""
+        if node is None or tries == len(self.pauses):
+            self._note(calling, report, f"not reported: {problem}")
+            return
+        self._note(calling, report, f"not reported: {problem}; again in {self.pauses[tries]:g} s")
+
+        def again() -> None:
+            with self._lock:
+                self._waiting.discard(timer)
+                if not self._is_stopping:
+                    self._reporting.submit(self._report_again, node, calling, report, tries + 1)
+
+        timer = Timer(self.pauses[tries], again)
+        timer.daemon = True
+        with self._lock:
+            if not self._is_stopping:
+                self._waiting.add(timer)
+                timer.start()
+
+    def _note(self, calling: str, report: CommitmentReport, how: str) -> None:
+        try:
             self.ledger.note(self._event(calling, report, how))
         except LedgerUnavailable:
             log.exception("a storage commitment report could not be noted")
 
-    def _tell(self, association: Association, calling: str, report: CommitmentReport) -> str:
-        node = next((node for node in self.nodes if node.ae_title == calling), None)
-        problem = "the association has ended and no node has this AE title"
-        if node is not None:
-            problem = self._tell_node(node, report)
-            if not problem:
-                return "reported to the node"
+    def _tell_here(self, association: Association, report: CommitmentReport) -> bool:
         # A report that crosses the peer's release would hold both until their time-out.
         Event().wait(_TIME_TO_RELEASE)
         if association.is_established:
             association.dimse_timeout = _TIME_TO_ANSWER
-            if _send(association, report):
-                return "reported on the same association"
-        return f"not reported: {problem}"
+            return _send(association, report)
+        return False
 
     def _tell_node(self, node: Node, report: CommitmentReport) -> str:
         """Why the node has not heard the report; empty when it has."""

@@ -86,8 +86,11 @@ def listen(  # noqa: PLR0913 - what the port stands between, and two for tests
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     limits: Limits | None = None,
     alerts: Alerts | None = None,
+    answered: Callable[[int], None] = lambda _status: None,
 ) -> Listener:
-    """The SCP accepts associations; `commitment` handles storage commitment, `alerts` are told who is turned away.
+    """The SCP accepts associations; `commitment` handles storage commitment.
+
+    `alerts` are told who is turned away, `answered` hears each status of C-STORE.
 
     Raises OSError when the port cannot be bound, SettingsError for wrong certificates.
     """
@@ -109,7 +112,9 @@ def listen(  # noqa: PLR0913 - what the port stands between, and two for tests
 
     def on_c_store(event: evt.Event) -> Dataset:
         with admission.serving(event.assoc):
-            return _answer(event, store, ledger, now)
+            answer = _answer(event, store, ledger, now)
+        answered(int(answer.Status))
+        return answer
 
     handlers: list[evt.EventHandlerType] = [
         (evt.EVT_C_STORE, on_c_store),

@@ -43,18 +43,23 @@ class Author:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edition:
-    """Which report of a study it is: its time, the one before it, and how often somebody had the study read again."""
+    """Which report of a study it is: its time, the one before it, and how often somebody had the study read again.
+
+    `not_kept` says what was said of images that the report cannot answer for any more, in at most 64 characters.
+    """
 
     revision: int
     when: datetime
     rerun: int = 0
     predecessor: Dataset | None = None
+    not_kept: str | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
         """The parts that make another report of the same images."""
         predecessor = "" if self.predecessor is None else str(self.predecessor.SOPInstanceUID)
-        return str(self.revision), self.when.isoformat(), str(self.rerun), predecessor
+        parts = (str(self.revision), self.when.isoformat(), str(self.rerun), predecessor)
+        return parts if self.not_kept is None else (*parts, self.not_kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,9 +107,14 @@ def _series(report: Dataset, study: str, author: Author, *, is_read: bool) -> No
 
 
 def _document(report: Dataset, edition: Edition) -> None:
-    """SR Document General module (PS3.3 C.17.2): complete and final, verified by nobody, in place of the one before."""
+    """SR Document General module (PS3.3 C.17.2): final, verified by nobody, in place of the one before.
+
+    It is partial where it cannot answer for an image that an earlier report had.
+    """
     report.InstanceNumber = edition.revision
     report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "FINAL"
+    if edition.not_kept is not None:
+        report.CompletionFlag, report.CompletionFlagDescription = "PARTIAL", edition.not_kept
     report.ContentDate, report.ContentTime = date_and_time(edition.when)
     report.PerformedProcedureCodeSequence = []
     if edition.predecessor is not None:

@@ -70,7 +70,7 @@ def _document(report: Dataset) -> Iterator[str]:
     expected = {
         "SOPClassUID": Comprehensive3DSRStorage,
         "Modality": "SR",
-        "CompletionFlag": "COMPLETE",
+        "CompletionFlag": "PARTIAL" if text(report, "CompletionFlagDescription") else "COMPLETE",
         "VerificationFlag": "UNVERIFIED",
     }
     for keyword, value in expected.items():

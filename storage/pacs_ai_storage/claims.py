@@ -1,9 +1,10 @@
 """Which study is read next: one that is stable, or one whose reader went away."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, exists, or_, select
+from sqlalchemy import Connection, and_, exists, or_, select, update
 
 from .records import StudyState
 from .rows import AnyRow
@@ -22,6 +23,26 @@ class ClaimTerms:
     # While instances come in faster than this, a stable study waits, but not longer than `patience`.
     receiving_pause: timedelta = timedelta(0)
     patience: timedelta = timedelta(0)
+
+
+def set_back(connection: Connection, now: datetime, terms: ClaimTerms) -> Sequence[AnyRow]:
+    """Studies of a time that is yet to come are of now; returns them as they were.
+
+    After the clock was set back they would wait until it has caught up. A lease ends as if it was given now, so that
+    a reader that lives renews it in time.
+    """
+    farthest = now + 2 * terms.lease
+    is_ahead = or_(
+        and_(studies.c.state == StudyState.RECEIVING, studies.c.touched_at > farthest),
+        and_(studies.c.state == StudyState.PROCESSING, studies.c.lease_until > farthest),
+    )
+    found = connection.execute(select(studies).where(is_ahead).with_for_update(skip_locked=True)).all()
+    for study in found:
+        is_leased = study.state == StudyState.PROCESSING
+        values = {"lease_until": now + terms.lease} if is_leased else {"touched_at": now}
+        this = studies.c.study_instance_uid == study.study_instance_uid
+        connection.execute(update(studies).where(this).values(**values))
+    return found
 
 
 def claimable(connection: Connection, now: datetime, terms: ClaimTerms) -> AnyRow | None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from . import audit
 
 SQLITE_NAME = "pacs-ai.sqlite"
+# How long a transaction waits for the lock of another; a URL may say otherwise.
+_PATIENCE_SECONDS = 30
 
 
 class LedgerUnavailable(Exception):
@@ -25,10 +27,12 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self._writer = RLock()
+        self._place: tuple[int, int] | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees committed rows and never holds a writer up; raises LedgerUnavailable."""
+        self._check_place()
         with _translated(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
@@ -42,9 +46,30 @@ class Database:
         SQLite has a single writer; threads of this process queue here instead of polling its lock.
         Raises LedgerUnavailable when the database is locked, full or gone.
         """
+        self._check_place()
         queue = self._writer if self.engine.dialect.name == "sqlite" else nullcontext()
         with _translated(), queue, self.engine.begin() as connection, audit.collected(connection):
             yield connection
+
+    def _check_place(self) -> None:
+        """Raises LedgerUnavailable while the file of SQLite is not the one that was opened first.
+
+        SQLite would go on in a file that was moved away, or begin an empty one in its place.
+        """
+        name = self.engine.url.database
+        if self.engine.dialect.name != "sqlite" or not name or name == ":memory:":
+            return
+        try:
+            found = Path(name).stat()
+        except OSError as error:
+            if self._place is None:
+                return  # the first connection creates it, or says what is wrong with the path
+            message = f"the database does not answer: its file cannot be found ({error.strerror})"
+            raise LedgerUnavailable(message) from error
+        self._place = self._place or (found.st_dev, found.st_ino)
+        if self._place != (found.st_dev, found.st_ino):
+            message = "the database does not answer: another file is in its place; restart the service to use that"
+            raise LedgerUnavailable(message)
 
     def close(self) -> None:
         """All pooled connections are closed."""
@@ -82,18 +107,35 @@ def _create_for_the_owner(_dialect: object, _record: object, arguments: list[Any
 
 def _engine(url: str) -> Engine:
     # Parameters may be a patient's: no error tells them.
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=16)
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False})
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return _server_engine(parsed)
+    timeout = {} if "timeout" in parsed.query else {"timeout": _PATIENCE_SECONDS}
+    engine = create_engine(url, hide_parameters=True, connect_args={"check_same_thread": False, **timeout})
     event.listen(engine, "do_connect", _create_for_the_owner)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
+def _server_engine(url: URL) -> Engine:
+    # A server that is gone, or a lock that stays, is found out in time for an answer to the modality.
+    limits = {"connect_timeout": 10, "tcp_user_timeout": _PATIENCE_SECONDS * 1000}
+    limits = {name: value for name, value in limits.items() if name not in url.query}
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=16, connect_args=limits)
+    if "options" not in url.query:
+        event.listen(engine, "connect", _limit_waiting)
+    return engine
+
+
+def _limit_waiting(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection has no public type
+    connection.execute(f"SET lock_timeout = '{_PATIENCE_SECONDS}s'")
+    connection.commit()
+
+
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection has no public type
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -1,15 +1,17 @@
 """Rows of `deliveries`: read with the object of each, changed with their events in the caller's transaction."""
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Select, and_, case, select, update
 
 from . import audit
+from .database import Database
 from .records import AuditEvent, DeliveredForm, Delivery, DeliveryState, StudyState
 from .schema import deliveries, objects, studies
 
 _OPEN = (DeliveryState.PENDING, DeliveryState.SENT, DeliveryState.FAILED)
+LONGEST_WAIT = timedelta(days=1)
 # The reading order of the priorities; what has none goes with ROUTINE.
 PRIORITY_RANK = case({"STAT": 0, "HIGH": 1}, value=studies.c.priority, else_=2)
 
@@ -38,6 +40,18 @@ def joined_by_priority() -> Select[tuple[object, ...]]:
     """The same, the most urgent study first, then the oldest, and captures before the report on them."""
     with_study = joined_deliveries().join(studies, studies.c.study_instance_uid == deliveries.c.study_instance_uid)
     return with_study.order_by(PRIORITY_RANK, deliveries.c.queued_at, deliveries.c.study_instance_uid, objects.c.kind)
+
+
+def bring_back(database: Database, node: str, state: DeliveryState, now: datetime, farthest: timedelta) -> None:
+    """What waits for a time later than the farthest is due now: the clock was set back since."""
+    is_ahead = and_(
+        deliveries.c.node == node, deliveries.c.state == state, deliveries.c.next_attempt_at > now + farthest
+    )
+    with database.read() as connection:
+        if connection.execute(select(deliveries.c.node).where(is_ahead).limit(1)).first() is None:
+            return
+    with database.change() as connection:
+        connection.execute(update(deliveries).where(is_ahead).values(next_attempt_at=now))
 
 
 def delivered_columns(form: DeliveredForm | None) -> dict[str, object]:
@@ -87,18 +101,25 @@ def lock_study(connection: Connection, study_instance_uid: str) -> None:
 
 
 def close_study(connection: Connection, study_instance_uid: str, now: datetime) -> None:
-    """A READY study is DELIVERED when none of its deliveries is open and a node has accepted one."""
+    """A READY study is DELIVERED when none of its deliveries is open and a node has accepted one.
+
+    One of which every delivery was cancelled stays READY; either way nothing of it is left to do.
+    """
     states = set(
         connection.scalars(
             select(deliveries.c.state).where(deliveries.c.study_instance_uid == study_instance_uid).distinct()
         )
     )
-    if states & set(_OPEN) or DeliveryState.ACCEPTED not in states:
+    if states & set(_OPEN):
+        return
+    if DeliveryState.ACCEPTED not in states:
+        ready = and_(studies.c.study_instance_uid == study_instance_uid, studies.c.state == StudyState.READY)
+        connection.execute(update(studies).where(ready).values(settled_at=now))
         return
     closed = connection.execute(
         update(studies)
         .where(studies.c.study_instance_uid == study_instance_uid, studies.c.state == StudyState.READY)
-        .values(state=StudyState.DELIVERED)
+        .values(state=StudyState.DELIVERED, settled_at=now)
     )
     if closed.rowcount:
         event = AuditEvent(

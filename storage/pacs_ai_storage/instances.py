@@ -5,10 +5,12 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from threading import Lock
 
 from .records import KeptFile
 
@@ -35,8 +37,10 @@ class InstanceStore:
         self._root = root
         self._reserve = reserve_bytes
         self._incoming = root / "incoming"
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._incoming.mkdir(mode=0o700, exist_ok=True)
+        self._making_folder = Lock()
+        _make_folder(root)
+        _make_folder(self._incoming)
+        _sync_folder(root)  # of an earlier run that ended between making a folder and syncing it
 
     def sweep(self) -> int:
         """No `.part` file of an earlier run is left; returns how many were."""
@@ -71,9 +75,8 @@ class InstanceStore:
     def _settle(self, part: Path, size: int, sha256: str) -> KeptFile:
         path = Path(sha256[:2]) / f"{sha256}.dcm"
         folder = self._root / path.parent
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(self._root)
+        with self._making_folder:  # nobody uses a folder that another has made and not synced yet
+            _make_folder(folder)
         part.replace(self._root / path)
         _sync_folder(folder)
         return KeptFile(path=path.as_posix(), size=size, sha256=sha256)
@@ -81,6 +84,25 @@ class InstanceStore:
     def locate(self, file: KeptFile) -> Path:
         """Where the file lies."""
         return self._root / file.path
+
+    def folders(self) -> Iterator[list[str]]:
+        """The paths of all files, folder by folder."""
+        for folder in sorted(self._root.glob("[0-9a-f][0-9a-f]")):
+            yield [path.relative_to(self._root).as_posix() for path in sorted(folder.glob("*.dcm"))]
+
+    def remove(self, path: str, *, older_than: datetime) -> bool:
+        """The file is not there; False, and it stays, when the same content was kept again since that time."""
+        aside = self._incoming / f"{uuid.uuid4().hex}.part"
+        try:
+            # Looked at under a name that nobody writes to: the same content may come in at this moment.
+            (self._root / path).replace(aside)
+        except FileNotFoundError:
+            return True
+        if aside.stat().st_mtime >= older_than.timestamp():
+            aside.replace(self._root / path)
+            return False
+        aside.unlink()
+        return True
 
     def condition(self, file: KeptFile) -> Condition:
         """Whether the file is there and has the content that it was kept with."""
@@ -109,6 +131,15 @@ def _write_all(descriptor: int, piece: memoryview) -> int:
     while written < len(piece):
         written += os.write(descriptor, piece[written:])
     return written
+
+
+def _make_folder(folder: Path) -> None:
+    """The folder is there and survives a power cut, those above it too."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, select, update
 
 from . import audit
-from .claims import MAX_ATTEMPTS, ClaimTerms, claimable
+from .claims import MAX_ATTEMPTS, ClaimTerms, claimable, set_back
 from .database import Database
-from .readings import keep_readings, keep_setup
+from .readings import has_files, keep_readings, keep_setup, said_of_gone
 from .records import (
     TRANSITIONS,
     AuditEvent,
@@ -71,6 +71,9 @@ class Ledger:
         kept = connection.execute(
             select(instances.c.sha256).where(instances.c.sop_instance_uid == instance.sop_instance_uid)
         ).scalar_one()
+        if kept == instance.file.sha256:
+            back = update(instances).where(instances.c.sop_instance_uid == instance.sop_instance_uid)
+            connection.execute(back.where(instances.c.gone_at.is_not(None)).values(gone_at=None))
         receipt = Receipt.RESENT if kept == instance.file.sha256 else Receipt.RESENT_DIFFERENT
         detail = None if receipt is Receipt.RESENT else f"first content kept; the other is {instance.file.sha256}"
         self._event(connection, instance, "resend", receipt.value, actor=instance.calling_ae_title, detail=detail)
@@ -106,6 +109,10 @@ class Ledger:
         A study whose lease ran out is claimed again, and FAILED once that happened MAX_ATTEMPTS times.
         """
         with self._database.change() as connection:
+            for ahead in set_back(connection, now, terms):
+                self._study_event(
+                    connection, ahead, "retime", None, now, detail="of a time to come: the clock went back"
+                )
             while (study := claimable(connection, now, terms)) is not None:
                 if study.attempts < MAX_ATTEMPTS:
                     return self._lease(connection, study, now, terms)
@@ -126,7 +133,7 @@ class Ledger:
             select(instances)
             .where(instances.c.study_instance_uid == study.study_instance_uid)
             .order_by(instances.c.received_at, instances.c.sop_instance_uid)
-        )
+        ).all()
         return ClaimedStudy(
             study_instance_uid=study.study_instance_uid,
             revision=study.revision,
@@ -135,7 +142,8 @@ class Ledger:
             lease=lease,
             attempts=study.attempts + 1,
             touched_at=study.touched_at,
-            instances=tuple(stored_instance(row) for row in rows),
+            instances=tuple(stored_instance(row) for row in rows if row.gone_at is None),
+            read_before=said_of_gone(connection, study.study_instance_uid),
         )
 
     def release_leases(self, owner: str, now: datetime) -> int:
@@ -219,12 +227,14 @@ class Ledger:
     def read_again(self, study_instance_uid: str, now: datetime) -> bool:
         """The study is read again as revision + 1, whatever it came to; its results get UIDs of their own.
 
-        False when it is unknown, or is being received or read just now.
+        False when it is unknown, is being received or read just now, or none of its instances is kept.
         """
         with self._database.change() as connection:
             this = studies.c.study_instance_uid == study_instance_uid
             study = connection.execute(select(studies).where(this).with_for_update()).one_or_none()
             if study is None or StudyState.RECEIVING not in TRANSITIONS[study.state] or _is_under_way(study):
+                return False
+            if not has_files(connection, study_instance_uid):
                 return False
             _reopen(connection, study, touched_at=study.touched_at, revision=study.revision + 1)
             connection.execute(update(studies).where(this).values(rerun=study.rerun + 1))
@@ -249,7 +259,14 @@ class Ledger:
         connection.execute(
             update(studies)
             .where(studies.c.study_instance_uid == study.study_instance_uid)
-            .values(state=state, reason=reason, lease=None, lease_until=None, attempts=0)
+            .values(
+                state=state,
+                reason=reason,
+                lease=None,
+                lease_until=None,
+                attempts=0,
+                settled_at=now if state is StudyState.DECLINED else None,
+            )
         )
         self._study_event(connection, study, "finish", state.value, now, detail=reason)
 
@@ -396,6 +413,7 @@ def _reopen(connection: Connection, study: AnyRow, *, touched_at: datetime, revi
             lease_until=None,
             attempts=0,
             reason=None,
+            settled_at=None,
             # A revision is news to whoever read the one before; a restart is not.
             read_at=study.read_at if revision == study.revision else None,
         )
@@ -403,7 +421,10 @@ def _reopen(connection: Connection, study: AnyRow, *, touched_at: datetime, revi
 
 
 def _replace_outcomes(connection: Connection, claimed: ClaimedStudy, found: Sequence[InstanceOutcome]) -> None:
-    connection.execute(delete(outcomes).where(outcomes.c.study_instance_uid == claimed.study_instance_uid))
+    # What was said of an instance that has gone since stays the newest that is known of it.
+    said_before = {outcome.sop_instance_uid for outcome in claimed.read_before}
+    this = outcomes.c.study_instance_uid == claimed.study_instance_uid
+    connection.execute(delete(outcomes).where(this, outcomes.c.sop_instance_uid.not_in(said_before)))
     rows = [outcome_row(outcome, claimed) for outcome in found]
     connection.execute(insert(outcomes), rows)
 

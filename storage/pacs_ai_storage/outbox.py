@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
@@ -10,7 +10,9 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, updat
 from . import audit
 from .database import Database
 from .delivery_rows import (
+    LONGEST_WAIT,
     append_event,
+    bring_back,
     change_delivery,
     close_study,
     delivered_columns,
@@ -41,12 +43,13 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def due(self, node: str, now: datetime, *, limit: int = 64) -> list[Delivery]:
+    def due(self, node: str, now: datetime, *, limit: int = 64, farthest: timedelta = LONGEST_WAIT) -> list[Delivery]:
         """Pending deliveries of a node, once the time of one has come: the most urgent study first, then the oldest.
 
         With one that is due go all that wait for the node to be there again: its return is the same for all of them.
-        Captures come before the report on them.
+        Captures come before the report on them. Nothing waits longer than `farthest`, wherever the clock goes.
         """
+        bring_back(self._database, node, DeliveryState.PENDING, now, farthest)
         statement = (
             joined_by_priority()
             .where(

@@ -1,13 +1,15 @@
 """What a node answered with success and has not yet been shown to keep; it survives restarts."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, select
 
 from .database import Database
 from .delivery_rows import (
+    LONGEST_WAIT,
     append_event,
+    bring_back,
     change_delivery,
     close_study,
     joined_by_priority,
@@ -27,8 +29,9 @@ class Proofs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def due(self, node: str, now: datetime, *, limit: int = 256) -> list[Delivery]:
-        """What the node is to be asked for now, the most urgent study first."""
+    def due(self, node: str, now: datetime, *, limit: int = 256, farthest: timedelta = LONGEST_WAIT) -> list[Delivery]:
+        """What the node is to be asked for now, the most urgent study first; nothing waits longer than `farthest`."""
+        bring_back(self._database, node, DeliveryState.SENT, now, farthest)
         this = and_(
             deliveries.c.node == node,
             deliveries.c.state == DeliveryState.SENT,
@@ -92,11 +95,11 @@ class Proofs:
                     append_event(connection, item, _ACTION, "given up", now, detail)
 
     def received(self, sop_instance_uids: Sequence[str]) -> dict[str, StoredInstance]:
-        """Those of these instances that were pushed to us and recorded, by their UIDs."""
+        """Those of these instances that were pushed to us and are kept, by their UIDs."""
         found: dict[str, StoredInstance] = {}
         with self._database.read() as connection:
             for start in range(0, len(sop_instance_uids), 500):
-                some = sop_instance_uids[start : start + 500]
-                rows = connection.execute(select(instances).where(instances.c.sop_instance_uid.in_(some)))
+                this = instances.c.sop_instance_uid.in_(sop_instance_uids[start : start + 500])
+                rows = connection.execute(select(instances).where(this, instances.c.gone_at.is_(None)))
                 found.update((row.sop_instance_uid, stored_instance(row)) for row in rows)
         return found

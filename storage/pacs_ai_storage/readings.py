@@ -7,8 +7,8 @@ from sqlalchemy import Connection, insert, select
 
 from . import audit
 from .records import AuditEvent, ClaimedStudy, InstanceOutcome, KeptReading, Setup, SetupChange
-from .rows import insert_new, kept_reading, reading_row
-from .schema import audit_events, readings, setups
+from .rows import insert_new, instance_outcome, kept_reading, reading_row
+from .schema import audit_events, instances, outcomes, readings, setups
 
 SETUP = "setup"
 
@@ -31,6 +31,23 @@ def keep_setup(connection: Connection, setup: Setup, actor: str, now: datetime, 
     if connection.execute(last).scalar() != setup.sha256:
         event = AuditEvent(at=now, actor=actor, action=SETUP, outcome=setup.sha256, detail=detail)
         audit.append(connection, event)
+
+
+def said_of_gone(connection: Connection, study_instance_uid: str) -> tuple[InstanceOutcome, ...]:
+    """What was last said of those instances of a study whose files are no longer kept."""
+    statement = (
+        select(outcomes)
+        .join(instances, instances.c.sop_instance_uid == outcomes.c.sop_instance_uid)
+        .where(outcomes.c.study_instance_uid == study_instance_uid, instances.c.gone_at.is_not(None))
+        .order_by(outcomes.c.sop_instance_uid)
+    )
+    return tuple(instance_outcome(row) for row in connection.execute(statement))
+
+
+def has_files(connection: Connection, study_instance_uid: str) -> bool:
+    """Whether the file of any instance of the study is kept."""
+    kept = (instances.c.study_instance_uid == study_instance_uid, instances.c.gone_at.is_(None))
+    return connection.execute(select(instances.c.path).where(*kept).limit(1)).first() is not None
 
 
 def readings_of(connection: Connection, study_instance_uid: str) -> list[KeptReading]:

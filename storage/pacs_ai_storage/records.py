@@ -57,7 +57,10 @@ class KeptFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInstance:
-    """An instance that was kept and may be answered with success; its patient's ID is in no text made of it."""
+    """An instance that was kept and may be answered with success; its patient's ID is in no text made of it.
+
+    `gone_at` is since when its file is no longer kept, its results having been delivered.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -69,6 +72,7 @@ class StoredInstance:
     received_at: datetime
     file: KeptFile
     patient_id: str | None = field(default=None, repr=False)
+    gone_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +178,7 @@ class ClaimedStudy:
     """A study under lease: only the holder of `lease` may bring it to an end.
 
     `rerun` counts how often it was read again on demand; `previous_report` is the newest report that it has.
+    `instances` are those whose files are kept, `read_before` what was said of the others.
     """
 
     study_instance_uid: str
@@ -184,6 +189,7 @@ class ClaimedStudy:
     attempts: int
     touched_at: datetime
     instances: tuple[StoredInstance, ...]
+    read_before: tuple[InstanceOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,6 +117,7 @@ def stored_instance(row: AnyRow) -> StoredInstance:
         received_at=row.received_at,
         file=kept_file(row),
         patient_id=row.patient_id,
+        gone_at=row.gone_at,
     )
 
 

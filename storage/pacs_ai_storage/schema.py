@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0008"  # the last of the migrations; a test compares
+NEWEST_REVISION = "0009"  # the last of the migrations; a test compares
 NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
 metadata = MetaData(naming_convention=NAMING)
 
@@ -58,6 +58,7 @@ def _uid(name: str, **options: Any) -> Column[str]:  # noqa: ANN401 - passed thr
     return Column(name, String(64), **options)
 
 
+_KEPT = text("gone_at IS NULL")
 _UNREAD = text("read_at IS NULL")
 studies = Table(
     "studies",
@@ -79,6 +80,8 @@ studies = Table(
     Column("priority_reasons", Text),
     Column("read_at", UtcDateTime),
     Column("rerun", Integer, nullable=False, server_default="0"),  # how often it was read again because somebody asked
+    # Since when nothing of it is left to read or to deliver.
+    Column("settled_at", UtcDateTime, index=True),
     Index("ix_studies_state_touched_at", "state", "touched_at"),
     Index("ix_studies_unread", "received_at", sqlite_where=_UNREAD, postgresql_where=_UNREAD),
 )
@@ -98,6 +101,8 @@ instances = Table(
     Column("path", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
+    Column("gone_at", UtcDateTime),  # since when its file is no longer kept
+    Index("ix_instances_kept", "path", sqlite_where=_KEPT, postgresql_where=_KEPT),
 )
 
 outcomes = Table(
@@ -156,6 +161,8 @@ objects = Table(
     Column("path", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
+    Column("gone_at", UtcDateTime),  # since when its file is no longer kept
+    Index("ix_objects_kept", "path", sqlite_where=_KEPT, postgresql_where=_KEPT),
 )
 
 deliveries = Table(

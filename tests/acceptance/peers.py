@@ -135,6 +135,7 @@ class Serve:
         )
         path.write_text(
             f'data = "{self.folder / "data"}"\n[dicom]\nhost = "127.0.0.1"\nport = {self.port}\n'
+            "[http]\nenabled = false\n"
             f"[ingest]\nstable_after = {self.stable_after}\ndisk_reserve_gb = 0.1\n"
             f"[delivery]\nfirst_retry_seconds = 0.5\nmax_retry_seconds = 2\n{nodes}"
         )

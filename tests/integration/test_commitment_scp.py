@@ -68,10 +68,10 @@ class Modality:
         return int(status.Status)
 
     @contextmanager
-    def listening(self) -> Iterator[Node]:
+    def listening(self, port: int = 0) -> Iterator[Node]:
         ae = AE(ae_title="MODALITY")
         ae.add_supported_context(PUSH_MODEL, scu_role=True, scp_role=True)
-        server = ae.start_server((HOST, 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.hear)])
+        server = ae.start_server((HOST, port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.hear)])
         try:
             yield Node(name="modality", ae_title="MODALITY", host=HOST, port=server.server_address[1])
         finally:
@@ -86,7 +86,12 @@ def committing(inbox: Inbox) -> Iterator[Committing]:
     def started(*nodes: Node) -> Inbox:
         ledger = Ledger(inbox.database)
         scp = CommitmentScp(
-            nodes=nodes, proofs=Proofs(inbox.database), store=inbox.store, ledger=ledger, sender=Sender("PACS_AI")
+            nodes=nodes,
+            proofs=Proofs(inbox.database),
+            store=inbox.store,
+            ledger=ledger,
+            sender=Sender("PACS_AI"),
+            pauses=(0.3,) * 100,
         )
         listener = listen(
             DicomSettings(host=HOST), inbox.store, ledger, port=0, commitment=scp.handlers(lambda _report: None)
@@ -186,3 +191,27 @@ def test_a_request_that_makes_no_sense_is_answered_so(
     asked = [Reference(sop_class_uid=DX, sop_instance_uid=uid) for uid in uids]
 
     assert Modality().ask(committing().port, asked, action=action) == status
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+def test_a_node_that_was_away_is_told_again_of_what_is_kept_by_then(committing: Committing, tmp_path: Path) -> None:
+    modality, (reference, path), (lost, other) = (
+        Modality(hears_on_its_association=False),
+        film(tmp_path),
+        film(tmp_path),
+    )
+    port = nobody()
+    inbox = committing(Node(name="modality", ae_title="MODALITY", host=HOST, port=port))
+
+    modality.ask(inbox.port, [reference, lost], path, other)
+    wait_until(lambda: commits(inbox))
+    inbox.store.locate(Proofs(inbox.database).received([lost.sop_instance_uid])[lost.sop_instance_uid].file).unlink()
+    with modality.listening(port):
+        wait_until(lambda: modality.reports)
+        wait_until(lambda: commits(inbox)[-1][2].endswith("reported to the node"))
+
+    ((kind, told),) = modality.reports
+    assert kind == 2
+    assert references(told, "ReferencedSOPSequence") == [reference.sop_instance_uid]
+    assert references(told, "FailedSOPSequence") == [lost.sop_instance_uid]
+    assert "not reported: MODALITY@" in commits(inbox)[0][2]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pacs_ai.errors import SettingsError
 from pacs_ai.nodes import token_problems
-from pacs_ai.settings import Node, Settings, WebNode, load_settings
+from pacs_ai.settings import HttpSettings, Node, Settings, WebNode, load_settings
 
 SHIPPED = Path(__file__).parents[2] / "config" / "pacs-ai.toml"
 WEB_NODE = '[[nodes]]\nname = "web"\nurl = "https://pacs/dicom-web/"\n'
@@ -298,3 +298,10 @@ def keys(document: dict[str, Any]) -> set[str]:
     """The dotted names of every setting."""
     inner = {name: keys(value) if isinstance(value, dict) else set() for name, value in document.items()}
     return set(inner) | {f"{name}.{key}" for name, found in inner.items() for key in found}
+
+
+def test_the_http_port_is_on_loopback_unless_a_token_is_named(problems: Any) -> None:
+    assert "needs token_env" in problems('[http]\nhost = "0.0.0.0"')[0]
+    assert HttpSettings(host="0.0.0.0", token_env="TOKEN").is_on  # noqa: S104, S106 - asked for on purpose; a name
+    assert not HttpSettings(port=0).is_on
+    assert not HttpSettings(enabled=False).is_on

@@ -1,0 +1,150 @@
+"""A ledger that is locked or gone for a while: the sender is told, and the service goes on without a restart."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pacs_ai_storage.records import StudyState
+from sqlalchemy import create_engine, make_url, text
+
+from pacs_ai.service import Service
+from pacs_ai.settings import Settings
+from tests.conftest import POSTGRESQL
+from tests.fakes import TinyClassifier
+
+from .peers import Archive, push
+from .services import Gated, Running, radiograph
+from .waiting import wait_until
+
+pytestmark = pytest.mark.timeout(90)
+OUT_OF_RESOURCES = 0xA700
+
+
+@dataclass
+class Trouble:
+    """What can be done to the database behind a running service."""
+
+    url: str
+
+    @property
+    def patient_url(self) -> str:
+        """For a service that waits for a lock no longer than a third of a second."""
+        if self.is_sqlite:
+            return f"{self.url}?timeout=0.3"
+        return f"{self.url}?options=-c%20lock_timeout%3D300"
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.startswith("sqlite")
+
+    @property
+    def _name(self) -> str:
+        return str(make_url(self.url).database)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Another connection holds what every transaction needs."""
+        if self.is_sqlite:
+            with closing(sqlite3.connect(self._name, isolation_level=None, check_same_thread=False)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                yield
+                other.execute("ROLLBACK")
+            return
+        engine = create_engine(self.url)
+        with engine.begin() as other:
+            other.execute(text("LOCK TABLE audit_head, studies, instances IN ACCESS EXCLUSIVE MODE"))
+            yield
+        engine.dispose()
+
+    @contextmanager
+    def gone(self) -> Iterator[None]:
+        """The file is elsewhere; or the server has dropped all connections and takes no new one."""
+        if self.is_sqlite:
+            file = Path(self._name)
+            away = file.with_name("away")
+            away.mkdir(exist_ok=True)
+            moved = [found.rename(away / found.name) for found in file.parent.glob(f"{file.name}*")]
+            yield
+            for found in moved:
+                found.rename(file.parent / found.name)
+            return
+        server = create_engine(f"{POSTGRESQL}/postgres", isolation_level="AUTOCOMMIT")
+        with server.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS false"))
+            connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+                {"name": self._name},
+            )
+            yield
+            connection.execute(text(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS true"))
+        server.dispose()
+
+
+@pytest.fixture
+def trouble(database_url: str) -> Trouble:
+    return Trouble(database_url)
+
+
+def test_whatever_befalls_the_ledger_the_sender_is_told_and_all_is_read_and_sent_once(
+    settings_with: Callable[..., Settings],
+    archive: Archive,
+    trouble: Trouble,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reading, studies = Gated(), [radiograph(tmp_path) for _ in range(4)]
+    (first, pushed), (second, locked_out), (third, shut_out), (_, sent) = studies
+    locks = []
+
+    def load(_settings: object, _card: object) -> TinyClassifier:
+        locks.append(trouble.locked())
+        locks[0].__enter__()
+        return reading
+
+    service = Service(settings_with(archive.node, url=trouble.patient_url), load=load, port=0)
+    started = Running(service=service, port=service.start().port)
+    try:
+        # Locked at the moment when reading begins.
+        wait_until(lambda: "the ledger is not available" in caplog.text)
+        refused = push(started.port, locked_out)
+        locks[0].__exit__(None, None, None)
+        service.wait_until_ready()
+        # Locked when a reading ends.
+        push(started.port, pushed)
+        started.wait_for(first, StudyState.PROCESSING)
+        with trouble.locked():
+            reading.gate.set()
+            wait_until(lambda: "has to wait" in caplog.text)
+        accepted = push(started.port, locked_out)
+        # Gone while it is needed by everybody.
+        started.wait_for(second, StudyState.DELIVERED)
+        with trouble.gone():
+            refused += push(started.port, shut_out)
+        accepted += push(started.port, shut_out)
+        for delivered in (first, third):
+            started.wait_for(delivered, StudyState.DELIVERED)
+        # Gone when a node has just accepted an object.
+        caplog.clear()
+        outage = trouble.gone()
+
+        def accept_and_cut(_event: object, _number: int) -> int:
+            archive.answers = lambda _event, _number: 0x0000
+            outage.__enter__()
+            return 0x0000
+
+        archive.answers = accept_and_cut
+        push(started.port, sent)
+        wait_until(lambda: "the ledger is not available" in caplog.text)
+        outage.__exit__(None, None, None)
+        views = [started.wait_for(study, StudyState.DELIVERED) for study, _ in studies]
+    finally:
+        service.stop()
+
+    assert not service.has_failed
+    assert (refused, accepted) == ([OUT_OF_RESOURCES] * 2, [0x0000] * 2)
+    assert Counter(archive.instances) == Counter(item.sop_instance_uid for view in views for item in view.objects)
+    assert {view.study.revision for view in views} == {1}

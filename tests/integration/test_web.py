@@ -1,0 +1,128 @@
+"""Health and metrics over HTTP: what keeps the service from its work is said, and nobody is named."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from pacs_ai_storage.records import StudyState
+from pydicom import dcmread
+from pydicom.uid import generate_uid
+
+from pacs_ai.errors import SettingsError
+from pacs_ai.service import Service
+from pacs_ai.settings import HttpSettings, Settings
+from tests.fakes import TinyClassifier
+
+from .disks import small_disk
+from .peers import HOST, Archive, associated, contexts_for, nobody, push, store_as
+from .services import Gated, Running, radiograph
+
+pytestmark = pytest.mark.timeout(90)
+
+
+def tiny(_settings: object, _card: object) -> TinyClassifier:
+    return TinyClassifier()
+
+
+def get(port: int | None, path: str, *, token: str = "") -> tuple[int, str]:
+    assert port is not None
+    connection = HTTPConnection(HOST, port, timeout=30)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    answer = connection.getresponse()
+    try:
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def reasons(port: int | None) -> tuple[int, set[str]]:
+    status, body = get(port, "/readyz")
+    return status, {reason["check"] for reason in json.loads(body)["reasons"]}
+
+
+def test_readiness_names_what_is_missing_and_metrics_count_without_naming_anybody(
+    settings_with: Callable[..., Settings], archive: Archive, tmp_path: Path
+) -> None:
+    loading, (study, path) = Gated(), radiograph(tmp_path)
+
+    def load(_settings: object, _card: object) -> Gated:
+        loading.gate.wait()
+        return loading
+
+    with small_disk(tmp_path / "data") as disk:
+        service = Service(settings_with(archive.node), load=load, port=0, http_port=0)
+        started = Running(service=service, port=service.start().port)
+        before = reasons(service.http_port)
+        loading.gate.set()
+        service.wait_until_ready()
+        ready = get(service.http_port, "/readyz")
+        disk.fill()
+        full = reasons(service.http_port)
+        disk.make_room()
+        with associated(started.port, contexts_for([path])) as association:
+            refused = store_as(association, path, generate_uid())
+        push(started.port, path)
+        started.wait_for(study, StudyState.DELIVERED)
+        status, text = get(service.http_port, "/metrics")
+        alive = get(service.http_port, "/healthz")
+        service.stop()
+
+    assert before == (503, {"network"})
+    assert ready == (200, '{"status":"ready","reasons":[]}')
+    assert (full[0], full[1] >= {"disk"}) == (503, True) if type(disk).__name__ == "MemoryDisk" else full
+    assert alive == (200, '{"status":"ok"}')
+    assert status == 200
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert lines["pacs_ai_instances_received_total"] == "1.0"
+    assert lines[f'pacs_ai_instances_refused_total{{status="0x{refused:04X}"}}'] == "1.0"
+    assert lines['pacs_ai_studies{state="DELIVERED"}'] == "1.0"
+    assert lines['pacs_ai_deliveries{node="archive",state="ACCEPTED"}'] == "2.0"
+    assert lines["pacs_ai_reading_seconds_count"] == lines['pacs_ai_reading_seconds_bucket{le="+Inf"}'] == "1.0"
+    assert lines["pacs_ai_ledger_up"] == "1.0"
+    assert float(lines["pacs_ai_disk_free_bytes"]) > 0
+    assert all(name.startswith("pacs_ai_") for name in lines)
+    sent = dcmread(path)
+    named = [sent.SOPInstanceUID, sent.StudyInstanceUID, str(sent.PatientID), "MODALITY", "ARCHIVE"]
+    assert [name for name in named if name in text] == []
+    assert not re.search(r"\d+(\.\d+){4}", text)
+
+
+def test_with_a_token_only_who_has_it_sees_more_than_that_the_service_lives(
+    settings_with: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHERS_TOKEN", "sesame")
+    http = HttpSettings(host=HOST, port=nobody(), token_env="WATCHERS_TOKEN")  # noqa: S106 - a name
+    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0)
+
+    service.start()
+    answers = [get(service.http_port, path)[0] for path in ("/healthz", "/readyz", "/metrics", "/docs")]
+    wrong = get(service.http_port, "/metrics", token="open")[0]  # noqa: S106 - wrong on purpose
+    right = get(service.http_port, "/metrics", token=os.environ["WATCHERS_TOKEN"])[0]
+    service.stop()
+
+    assert answers == [200, 401, 401, 404]
+    assert (wrong, right) == (401, 200)
+
+
+def test_a_token_that_is_not_there_keeps_the_service_from_starting(settings_with: Callable[..., Settings]) -> None:
+    http = HttpSettings(host="0.0.0.0", token_env="NOT_SET_ANYWHERE")  # noqa: S104, S106 - asked for on purpose
+
+    with pytest.raises(SettingsError, match="NOT_SET_ANYWHERE"):
+        Service(settings_with().model_copy(update={"http": http}))
+
+
+def test_an_http_port_that_is_taken_does_not_keep_instances_out(
+    settings_with: Callable[..., Settings], archive: Archive, tmp_path: Path
+) -> None:
+    _, path = radiograph(tmp_path)
+    http = HttpSettings(host=HOST, port=archive.port)
+    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0)
+
+    accepted = push(service.start().port, path)
+    service.stop()
+
+    assert (service.http_port, accepted) == (None, [0x0000])
