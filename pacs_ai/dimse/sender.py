@@ -72,12 +72,16 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOutcome:
-    """What the node said to one instance; `form` is the fallback that it was said of, None for the file itself."""
+    """What the node said to one instance; `form` is the fallback that it was said of, None for the file itself.
+
+    `status` is that of the C-STORE response, None where none came.
+    """
 
     parcel: Parcel
     answer: Answer
     detail: str
     form: Form | None = None
+    status: int | None = None
 
     @property
     def is_accepted(self) -> bool:
@@ -258,6 +262,7 @@ def _store_as(
         answer=_answer(code),
         detail=" ".join(filter(None, (f"0x{code:04X}", comment, form.name if form else ""))),
         form=form,
+        status=code,
     )
     return outcome, code
 

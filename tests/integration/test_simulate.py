@@ -1,0 +1,110 @@
+"""Invented traffic through a running service into a stand-in PACS that misbehaves, and the verdict on it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from pacs_ai.dimse.archive import Behaviour, StandInArchive, Trouble
+from pacs_ai.settings import Node, Settings
+from pacs_ai.simulation.arrivals import Arrivals
+from pacs_ai.simulation.films import StudyShape
+from pacs_ai.simulation.trial import Trial, TrialTerms
+from pacs_ai.simulation.verdict import Verdict
+
+from .peers import HOST, connection_refused, nobody
+from .services import running
+
+pytestmark = connection_refused
+SMALL = StudyShape(size=(512, 512))
+
+
+@dataclass
+class Simulator:
+    """A service whose PACS is stood in for; each trial invents other studies."""
+
+    port: int
+    archive_port: int
+    runs: int = 0
+    archives: list[StandInArchive] = field(default_factory=list)
+
+    def run(self, behaviour: Behaviour | None = None, *, studies: int = 2, **changes: object) -> Verdict:
+        self.runs += 1
+        shape = changes.pop("shape", SMALL)
+        terms = TrialTerms(
+            node=Node(name="service", ae_title="PACS_AI", host=HOST, port=self.port),
+            calling_ae_title="SIMULATE",
+            arrivals=Arrivals(burst=studies),
+            shape=shape,
+            seed=self.runs,
+            **{"wait_seconds": 20.0, "quiet_seconds": 0.5, **changes},
+        )
+        self.archives.append(StandInArchive(behaviour=behaviour or Behaviour()))
+        return Trial(terms=terms, archive=self.archives[-1], archive_address=(HOST, self.archive_port)).run()
+
+
+@pytest.fixture
+def simulator(settings_with: Callable[..., Settings], request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    port = nobody()
+    proof = getattr(request, "param", "none")
+    node = Node(name="archive", ae_title="ARCHIVE", host=HOST, port=port, proof=proof)
+    settings = settings_with(node)
+    delivery = settings.delivery.model_copy(update={"prove_within_seconds": 0.5})
+    with running(settings.model_copy(update={"delivery": delivery})) as started:
+        yield Simulator(port=started.port, archive_port=port)
+
+
+def test_every_instance_that_is_answered_with_success_comes_back_in_a_report_once(simulator: Simulator) -> None:
+    shape = StudyShape(size=(512, 512), instances=2, refused_share=0.5)
+
+    verdict = simulator.run(studies=3, shape=shape, associations=2)
+
+    assert (verdict.studies, verdict.sent, verdict.accepted, verdict.refused) == (3, 6, 6, {})
+    assert (verdict.lost, verdict.doubled, verdict.sent_again, verdict.late) == ((), (), 0, 0)
+    assert verdict.reports == 3
+    assert verdict.captures is not None
+    assert 0 < verdict.captures < 6
+    assert verdict.results is not None
+    assert verdict.results.median is not None
+    assert 0.3 < verdict.results.median < 20
+    assert verdict.holds
+
+
+def test_a_pacs_in_trouble_gets_every_result_once_it_takes_it(simulator: Simulator) -> None:
+    busy = simulator.run(Behaviour(troubles=(Trouble.BUSY, Trouble.ABORT)), studies=1)
+    late = simulator.run(Behaviour(troubles=(Trouble.STALL,), stall_seconds=1.0), studies=1, late_seconds=1.0)
+    away = simulator.run(Behaviour(troubles=(Trouble.AWAY,), away_seconds=2.0), late_seconds=1.0)
+
+    assert (busy.turned_away, busy.reports, busy.captures, busy.holds) == ({"0xA700": 2}, 1, 1, True)
+    assert [item.status for item in simulator.archives[0].results()].count(None) >= 1
+    assert (late.reports, late.late, late.holds) == (1, 1, True)
+    assert (away.reports, away.late, away.sent_again, away.holds) == (2, 2, 0, True)
+
+
+def test_a_result_that_the_pacs_refuses_for_good_is_not_lost_by_the_service(simulator: Simulator) -> None:
+    verdict = simulator.run(Behaviour(troubles=(Trouble.REFUSE,)), studies=1)
+
+    assert (verdict.accepted, verdict.reports, verdict.captures) == (1, 0, 0)
+    assert (verdict.turned_away, verdict.lost, verdict.holds) == ({"0xA900": 2}, (), True)
+
+
+def test_what_the_pacs_forgets_is_lost_without_proof_of_delivery(simulator: Simulator) -> None:
+    verdict = simulator.run(Behaviour(troubles=(Trouble.FORGET,)), studies=1, wait_seconds=2.0)
+
+    assert (verdict.accepted, len(verdict.lost or ()), verdict.holds) == (1, 1, False)
+
+
+@pytest.mark.parametrize("simulator", ["c-find"], indirect=True)
+def test_what_the_pacs_forgets_is_sent_again_where_delivery_is_proved(simulator: Simulator) -> None:
+    verdict = simulator.run(Behaviour(troubles=(Trouble.FORGET,)), studies=1)
+
+    assert (verdict.accepted, verdict.reports, verdict.captures, verdict.holds) == (1, 1, 1, True)
+    assert len(simulator.archives[0].results()) >= 4
+
+
+def test_instances_that_nobody_answers_are_neither_accepted_nor_lost(simulator: Simulator) -> None:
+    simulator.port = nobody()
+
+    verdict = simulator.run(tries=2)
+
+    assert (verdict.sent, verdict.unanswered, verdict.accepted, verdict.lost) == (2, 2, 0, ())
