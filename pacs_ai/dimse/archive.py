@@ -13,7 +13,7 @@ from pynetdicom import AE, evt
 
 from pacs_ai.header import items, text, texts
 
-from .contexts import accept_everything_stored, new_ae
+from .contexts import SharedContexts, accept_everything_stored, new_ae
 from .finder import STUDY_ROOT_FIND
 
 _SUCCESS, _PENDING, _PROCESSING_FAILURE = 0x0000, 0xFF00, 0x0110
@@ -132,6 +132,7 @@ class StandInArchive:
         ]
         server = ae.start_server((host, port), block=False, evt_handlers=handlers)
         assert server is not None
+        server.contexts = SharedContexts(server.contexts)
         return int(server.server_address[1])
 
     def _on_c_store(self, event: evt.Event) -> int:
@@ -142,7 +143,9 @@ class StandInArchive:
             self._times_sent[uid] += 1
         status = self._status(trouble)
         with self._lock:
-            self.offered.append(_offered(received, status, is_kept=status == _SUCCESS and trouble != Trouble.FORGET))
+            self.offered.append(
+                offered_result(received, status, is_kept=status == _SUCCESS and trouble != Trouble.FORGET)
+            )
             if self.offered[-1].is_kept:
                 self.accepted[uid] = text(received, "SOPClassUID")
         if status is None:
@@ -176,7 +179,8 @@ def _match(item: OfferedResult) -> Dataset:
     return match
 
 
-def _offered(received: Dataset, status: int | None, *, is_kept: bool) -> OfferedResult:
+def offered_result(received: Dataset, status: int | None, *, is_kept: bool) -> OfferedResult:
+    """What an instance says of itself, answered now."""
     return OfferedResult(
         at=time.monotonic(),
         status=status,

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from .admission import Admission, Guest
+from .contexts import SharedContexts
 from .messages import Messages
 from .tls import Certificates
 from .transport import WIRE_ERRORS, Connection, Limits, Provider
@@ -18,13 +18,6 @@ from .transport import WIRE_ERRORS, Connection, Limits, Provider
 log = logging.getLogger(__name__)
 
 _TRANSIENT, _BY_PRESENTATION, _LOCAL_LIMIT_EXCEEDED = 0x02, 0x03, 0x02  # PS3.8 table 9-21
-
-
-class _Contexts(list[PresentationContext]):
-    """Negotiation reads them and changes nothing; a copy for each connection would take 50 ms of the processor."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Contexts":
-        return self
 
 
 class _Acceptor(Association):
@@ -89,7 +82,7 @@ class Server(ThreadedAssociationServer):
         self.limits = limits
         self._certificates = certificates
         self._guests: dict[socket.socket, Guest] = {}
-        contexts = _Contexts(ae.supported_contexts)
+        contexts = SharedContexts(ae.supported_contexts)
         super().__init__(ae, address, ae.ae_title, contexts, evt_handlers=handlers, request_handler=_Handler)
 
     # As many connections at once as come in a moment; with five, senders would wait for the TCP timer of a second.
