@@ -89,16 +89,19 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
 
     Exit code 1 when an instance that was answered with success has no report, or a result came twice.
     """
+    node, coming = peer_of(to), _arrivals(rate, burst, studies, duration)
+    if archive is None and (archive_behaviour or away_for is not None):
+        message = "--archive-behaviour and --away-for need --archive PORT: where to stand in for the PACS"
+        raise WrongUsage(message)
+    settings_of(config, verbose=verbose)
     from pacs_ai.simulation.films import StudyShape  # noqa: PLC0415 - imaging libraries take a second to import
     from pacs_ai.simulation.trial import Trial, TrialTerms  # noqa: PLC0415
 
-    settings_of(config, verbose=verbose)
-    node = peer_of(to)
     drawn = secrets.randbelow(1 << 31) if seed is None else seed
     terms = TrialTerms(
         node=node,
         calling_ae_title=aet,
-        arrivals=_arrivals(rate, burst, studies, duration),
+        arrivals=coming,
         shape=StudyShape(
             instances=instances, size=None if size is None else size_of(size), refused_share=refused_share
         ),
@@ -113,9 +116,6 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         troubles = archive_behaviour or []
         behaviour = _behaviour(troubles, share=archive_share, seed=drawn, stall_for=stall_for, away_for=away_for)
         stand_in = _stand_in(archive_title, behaviour)
-    elif archive_behaviour or away_for is not None:
-        message = "--archive-behaviour and --away-for need --archive PORT: where to stand in for the PACS"
-        raise WrongUsage(message)
     with _progress() as watch:
         verdict = Trial(terms=terms, archive=stand_in, archive_address=(archive_host, archive or 0)).run(watch)
     if as_json:

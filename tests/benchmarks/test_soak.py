@@ -78,23 +78,22 @@ def test_after_five_thousand_instances_the_service_is_as_large_as_after_five_hun
                 wait_seconds=1800,
             )
         assert (verdict.accepted, verdict.lost, verdict.doubled) == (ROUND // 2 * 2, (), ())
-        prints.append(_settled(pid, prints[0] if prints else None))
+        prints.append(_settled(pid))
         print(f"\nafter {(number + 1) * ROUND} instances: {prints[-1]}; report after {verdict.results}")
 
     assert prints[-1].megabytes <= prints[0].megabytes * 1.05
     assert (prints[-1].threads, prints[-1].files) == (prints[0].threads, prints[0].files)
 
 
-def _settled(pid: int, first: Footprint | None) -> Footprint:
-    """When the last association has ended: no more threads and files than at first, or what is left after a minute."""
-    if first is None:
-        previous = [footprint(pid)]
+def _settled(pid: int) -> Footprint:
+    """When the last association has ended: the same threads and files for three seconds, or what is there after two
+    minutes."""
+    seen = [footprint(pid)]
 
-        def is_still() -> bool:
-            previous.append(footprint(pid))
-            return len(previous) > 40 and len({(item.threads, item.files) for item in previous[-40:]}) == 1
+    def is_still() -> bool:
+        seen.append(footprint(pid))
+        lately = {(item.threads, item.files) for item in seen[-60:]}
+        return len(seen) > 60 and (len(lately) == 1 or len(seen) > 2400)
 
-        wait_until(is_still, seconds=120)
-        return footprint(pid)
-    wait_until(lambda: footprint(pid).threads <= first.threads and footprint(pid).files <= first.files, seconds=60)
-    return footprint(pid)
+    wait_until(is_still, seconds=180)
+    return seen[-1]

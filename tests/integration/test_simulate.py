@@ -1,5 +1,8 @@
 """Invented traffic through a running service into a stand-in PACS that misbehaves, and the verdict on it."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +19,7 @@ from .peers import HOST, connection_refused, nobody
 from .services import running
 
 pytestmark = connection_refused
+COMMAND = (sys.executable, "-m", "pacs_ai")
 SMALL = StudyShape(size=(512, 512))
 
 
@@ -104,3 +108,26 @@ def test_instances_that_nobody_answers_are_neither_accepted_nor_lost(simulator: 
     verdict = replace(simulator, port=nobody()).run(tries=2)
 
     assert (verdict.sent, verdict.unanswered, verdict.accepted, verdict.lost) == (2, 2, 0, ())
+
+
+def _simulate(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, "simulate", *words], capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_command_prints_its_verdict_and_ends_with_zero_only_when_nothing_was_lost(simulator: Simulator) -> None:
+    to, port = f"PACS_AI@{HOST}:{simulator.port}", str(simulator.archive_port)
+    words = ("--to", to, "--burst", "1", "--size", "512x512", "--archive", port, "--json")
+
+    held = _simulate(*words, "--seed", "77")
+    lost = _simulate(*words, "--seed", "78", "--archive-behaviour", "stall", "--stall-for", "never", "--wait", "2s")
+
+    assert held.returncode == 0, held.stderr
+    verdict = json.loads(held.stdout)
+    assert (verdict["seed"], verdict["accepted"], verdict["reports"], verdict["holds"]) == (77, 1, 1, True)
+    assert (lost.returncode, len(json.loads(lost.stdout)["lost"])) == (1, 1)
+
+
+def test_the_command_says_when_nobody_is_there() -> None:
+    nowhere = _simulate("--to", f"PACS_AI@{HOST}:{nobody()}", "--burst", "1")
+
+    assert (nowhere.returncode, "answered nothing" in nowhere.stderr) == (4, True)
