@@ -20,7 +20,7 @@ from pacs_ai.simulation.films import InventedStudies, StudyShape
 from tests.acceptance.peers import Serve, wait_until
 
 from .processes import Footprint, footprint
-from .trials import node_of, serve_for_stand_in, try_out
+from .trials import node_of, reading, serve_for_stand_in, try_out
 
 pytestmark = pytest.mark.timeout(7200)
 INSTANCES = int(os.environ.get("SOAK_INSTANCES", "5000"))
@@ -54,10 +54,8 @@ def _dropping(serve: Serve, folder: Path) -> Iterator[None]:
 @pytest.fixture
 def soaked(tmp_path: Path) -> Iterator[tuple[Serve, int]]:
     serve, archive_port = serve_for_stand_in(tmp_path, stable_after=0.5)
-    serve.start()
-    serve.wait_for_log("reading with")
-    yield serve, archive_port
-    serve.kill()
+    with reading(serve):
+        yield serve, archive_port
 
 
 def test_after_five_thousand_instances_the_service_is_as_large_as_after_five_hundred(

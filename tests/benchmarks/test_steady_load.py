@@ -16,7 +16,7 @@ from pacs_ai.simulation.arrivals import Arrivals
 from pacs_ai.simulation.films import StudyShape
 from tests.acceptance.peers import Serve, wait_until
 
-from .trials import serve_for_stand_in, try_out
+from .trials import reading, serve_for_stand_in, try_out
 
 pytestmark = pytest.mark.timeout(3600)
 SECONDS = float(os.environ.get("LOAD_SECONDS", "300"))
@@ -29,10 +29,8 @@ INSTANCE_MEGABYTES = 2500 * 2048 * 2 / 1e6
 @pytest.fixture
 def loaded(tmp_path: Path) -> Iterator[Serve]:
     serve, _ = serve_for_stand_in(tmp_path)
-    serve.start()
-    serve.wait_for_log("reading with")
-    yield serve
-    serve.kill()
+    with reading(serve):
+        yield serve
     shutil.rmtree(tmp_path / "data")
 
 

@@ -1,5 +1,7 @@
 """Trials of a `pacs-ai serve` that runs, with the shape and the arrivals that a benchmark asks for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,18 @@ from pacs_ai.simulation.arrivals import Arrivals
 from pacs_ai.simulation.films import StudyShape
 from pacs_ai.simulation.trial import Trial, TrialTerms
 from pacs_ai.simulation.verdict import Verdict
-from tests.acceptance.peers import Serve, free_port
+from tests.acceptance.peers import Serve, free_port, wait_until
+
+
+@contextmanager
+def reading(serve: Serve) -> Iterator[Serve]:
+    """It reads, however long a busy machine takes to load the network; afterwards it is gone."""
+    serve.start()
+    try:
+        wait_until(lambda: "reading with" in (serve.folder / "serve.log").read_text(), seconds=600)
+        yield serve
+    finally:
+        serve.kill()
 
 
 def serve_for_stand_in(folder: Path, **changes: Any) -> tuple[Serve, int]:
