@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from socket import create_server
 from threading import Event, Lock, Timer
 
 from pydicom.dataset import Dataset
@@ -98,6 +99,7 @@ class StandInArchive:
         """
         if Trouble.AWAY in self.behaviour.troubles and self._return is None:
             assert port, "a PACS that is away is expected at a port"
+            create_server((host, port)).close()
             self._return = Timer(self.behaviour.away_seconds, self._listen, (host, port))
             self._return.start()
             return port

@@ -81,6 +81,8 @@ class Trial:
                 pushed.result()
                 self._wait_for_results(watch, len(times))
             except KeyboardInterrupt:
+                pass
+            finally:
                 pusher.stop()
             offered = None if self.archive is None else self.archive.results()
         return judge(self._pushed(), offered, seed=terms.seed, late_seconds=terms.late_seconds)

@@ -25,6 +25,14 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def is_running(pid: int) -> bool:
+    """Whether the process is there and more than its exit code is left of it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def footprint(pid: int) -> Footprint:
     """Of the process and its children."""
     tree = [pid, *children(pid)]

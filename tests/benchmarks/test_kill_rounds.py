@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from threading import Event, Thread
 
 import pytest
@@ -25,7 +24,7 @@ from pacs_ai.simulation.pusher import Push, Pusher
 from pacs_ai.simulation.verdict import judge
 from tests.acceptance.peers import Orthanc, Serve, wait_until
 
-from .processes import children
+from .processes import children, is_running
 from .trials import node_of
 
 pytestmark = pytest.mark.timeout(4 * 3600)
@@ -68,7 +67,7 @@ def _strike(victim: str, serve: Serve, orthanc: Orthanc, chance: random.Random) 
     else:
         os.kill(serve.process.pid, signal.SIGKILL)
         serve.process.wait()
-        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in decoders), seconds=60)
+        wait_until(lambda: not any(map(is_running, decoders)), seconds=60)
         serve.start()
         return SERVICE
     return victim
@@ -84,8 +83,8 @@ def test_nothing_is_lost_or_doubled_in_two_hundred_rounds_of_kills(orthanc: Orth
             Event().wait(chance.uniform(0.1, LONGEST_ROUND))
             struck[_strike(chance.choice((SERVICE, DECODER, PACS)), serve, orthanc, chance)] += 1
     serve.wait_for_log("reading with")
-    accepted = {push.study_instance_uid for push in pushes if push.is_accepted}
-    wait_until(lambda: _ended(serve) >= accepted, seconds=1800)
+    received = _studies(serve, "receive")
+    wait_until(lambda: _studies(serve, "finish") == received, seconds=1800)
     wait_until(lambda: {item["state"] for item in _deliveries(serve)} == {"ACCEPTED"}, seconds=600)
 
     held = _held(orthanc)
@@ -97,14 +96,15 @@ def test_nothing_is_lost_or_doubled_in_two_hundred_rounds_of_kills(orthanc: Orth
         f"undecodable {undecoded}"
     )
     assert verdict.accepted
+    assert {push.study_instance_uid for push in pushes if push.is_accepted} <= received
     assert (verdict.lost, verdict.doubled) == ((), ())
     assert Counter(item.sop_instance_uid for item in held) == Counter(
         item["sop_instance_uid"] for item in _deliveries(serve)
     )
 
 
-def _ended(serve: Serve) -> set[str]:
-    events = serve.ask("audit", "query", "--action", "finish", "--limit", "100000")
+def _studies(serve: Serve, action: str) -> set[str]:
+    events = serve.ask("audit", "query", "--action", action, "--limit", "100000")
     return {event["study_instance_uid"] for event in events}
 
 
