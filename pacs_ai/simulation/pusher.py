@@ -71,24 +71,21 @@ class Pusher:
             return
         with TemporaryDirectory(prefix="pacs-ai-simulate-") as folder:
             study = self._studies.write(number, Path(folder))
-            waiting = study.parcels
+            waiting: Sequence[Parcel] = study.parcels
             for tries in range(1, self._tries + 1):
-                pushes = self._try(study.study_instance_uid, waiting, tries)
-                again = {uid for uid, push in pushes.items() if push is None}
-                waiting = tuple(parcel for parcel in waiting if parcel.sop_instance_uid in again)
+                waiting = self._try(study.study_instance_uid, waiting, tries)
                 if not waiting or self._stop.wait(_PAUSE):
                     break
 
-    def _try(self, study: str, parcels: Sequence[Parcel], tries: int) -> dict[str, Push | None]:
-        """What became of each instance, told; None for those that are to be sent again."""
-        pushes: dict[str, Push | None] = {}
+    def _try(self, study: str, parcels: Sequence[Parcel], tries: int) -> list[Parcel]:
+        """What became of each instance is told; returns those that are to be sent again."""
+        again = []
         for parcel, outcome, seconds in self._send(parcels):
-            push = _push(study, parcel, outcome, seconds, tries)
-            is_over = tries == self._tries or (outcome is not None and outcome.answer is not Answer.TRANSIENT)
-            pushes[parcel.sop_instance_uid] = push if is_over else None
-            if is_over:
-                self._on_push(push)
-        return pushes
+            if tries < self._tries and (outcome is None or outcome.answer is Answer.TRANSIENT):
+                again.append(parcel)
+            else:
+                self._on_push(_push(study, parcel, outcome, seconds, tries))
+        return again
 
     def _send(self, parcels: Sequence[Parcel]) -> Iterator[tuple[Parcel, SendOutcome | None, float]]:
         """Each instance with its outcome, as it comes; None where no association came about."""

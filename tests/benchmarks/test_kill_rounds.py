@@ -82,7 +82,6 @@ def test_nothing_is_lost_or_doubled_in_two_hundred_rounds_of_kills(orthanc: Orth
         for _ in range(ROUNDS):
             Event().wait(chance.uniform(0.1, LONGEST_ROUND))
             struck[_strike(chance.choice((SERVICE, DECODER, PACS)), serve, orthanc, chance)] += 1
-    serve.wait_for_log("reading with")
     received = _studies(serve, "receive")
     wait_until(lambda: _studies(serve, "finish") == received, seconds=1800)
     wait_until(lambda: {item["state"] for item in _deliveries(serve)} == {"ACCEPTED"}, seconds=600)
