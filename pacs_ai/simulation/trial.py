@@ -8,6 +8,7 @@ from threading import Event, Lock
 from time import monotonic
 
 from pacs_ai.dimse.archive import OfferedResult, StandInArchive
+from pacs_ai.dimse.contexts import TimeLimits
 from pacs_ai.dimse.sender import Sender
 from pacs_ai.errors import PacsAiError
 from pacs_ai.settings import Node
@@ -18,6 +19,8 @@ from .pusher import Push, Pusher
 from .verdict import Verdict, judge, unreported
 
 _POLL_SECONDS = 0.1
+# As patient as a modality is: a service that is slow to answer shows in the latencies.
+_MODALITY = TimeLimits(connect=30, associate=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ class Trial:
         times = terms.arrivals.times(terms.seed)
         pusher = Pusher(
             terms.node,
-            Sender(terms.calling_ae_title),
+            Sender(terms.calling_ae_title, limits=_MODALITY),
             InventedStudies(terms.shape, terms.seed),
             associations=terms.associations,
             tries=terms.tries,

@@ -23,11 +23,12 @@ from pacs_ai.simulation.films import InventedStudies, StudyShape
 from pacs_ai.simulation.pusher import Push, Pusher
 from pacs_ai.simulation.verdict import judge
 from tests.acceptance.peers import Orthanc, Serve, wait_until
+from tests.integration.peers import connection_refused
 
 from .processes import children, is_running
 from .trials import node_of
 
-pytestmark = pytest.mark.timeout(4 * 3600)
+pytestmark = [pytest.mark.timeout(4 * 3600), connection_refused]
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "200"))
 PER_SECOND = float(os.environ.get("KILL_STUDIES_PER_SECOND", "1"))
 LONGEST_ROUND = 12.0
