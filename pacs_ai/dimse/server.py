@@ -7,13 +7,13 @@ from typing import Any, cast
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from pacs_ai.tls import Certificates
 
 from .admission import Admission, Guest
 from .alerts import Alerts
+from .contexts import SharedContexts
 from .doorbell import Announced, Doorbell
 from .messages import Messages
 from .transport import WIRE_ERRORS, Connection, Limits, Provider
@@ -21,13 +21,6 @@ from .transport import WIRE_ERRORS, Connection, Limits, Provider
 log = logging.getLogger(__name__)
 
 _TRANSIENT, _BY_PRESENTATION, _LOCAL_LIMIT_EXCEEDED = 0x02, 0x03, 0x02  # PS3.8 table 9-21
-
-
-class _Contexts(list[PresentationContext]):
-    """Negotiation reads them and changes nothing; a copy for each connection would take 50 ms of the processor."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Contexts":
-        return self
 
 
 class _Acceptor(Association):
@@ -98,7 +91,7 @@ class Server(ThreadedAssociationServer):
         self._certificates = certificates
         self._alerts = alerts
         self._guests: dict[socket.socket, Guest] = {}
-        contexts = _Contexts(ae.supported_contexts)
+        contexts = SharedContexts(ae.supported_contexts)
         super().__init__(ae, address, ae.ae_title, contexts, evt_handlers=handlers, request_handler=_Handler)
 
     # As many connections at once as come in a moment; with five, senders would wait for the TCP timer of a second.
