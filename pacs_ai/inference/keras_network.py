@@ -1,7 +1,7 @@
 """A Keras network as the service runs it: un-nested, one compiled function for each batch size, never `predict`."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
 import keras
 import tensorflow as tf
@@ -18,16 +18,20 @@ class KerasNetwork:
     """Loaded in Keras's safe mode: nothing in the file is executed."""
 
     def __init__(self, card: ModelCard, taps: Sequence[Tap]) -> None:
-        """The function is traced for each batch size; ModelError when the file is not what the card says."""
+        """Ready for one image; ModelError when the file is not what the card says.
+
+        A larger batch is traced when it first comes: a start would wait for all of them as long as for the file.
+        """
         model = _load(card, taps)
         backbone, head = split(model, card.last_convolution, taps)
         compute = partial(explain, backbone, head, tuple(taps), is_probability=card.output == PROBABILITY)
         shape = (card.input_size, card.input_size, 1)
-        self._functions = {size: _compiled(compute, (size, *shape), model.input_shape[-1]) for size in BATCH_SIZES}
+        self._traced = cache(lambda size: _compiled(compute, (size, *shape), model.input_shape[-1]))
+        self._traced(BATCH_SIZES[0])
 
     def run(self, images: Floats) -> Outputs:
         """Outputs for (n, rows, columns, 1), n one of BATCH_SIZES."""
-        logits, maps, features = (part.numpy() for part in self._functions[len(images)](tf.constant(images)))
+        logits, maps, features = (part.numpy() for part in self._traced(len(images))(tf.constant(images)))
         return Outputs(logits=logits, maps=maps, features=features)
 
 

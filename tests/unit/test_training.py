@@ -18,6 +18,7 @@ from pacs_ai_training.films import (
 )
 from pacs_ai_training.scores import (
     auc,
+    average_precision,
     bootstrap,
     calibrate,
     probabilities_of,
@@ -25,6 +26,7 @@ from pacs_ai_training.scores import (
     specificity,
     threshold_for_sensitivity,
 )
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pacs_ai.inference.calibration import Calibration
 
@@ -148,6 +150,18 @@ def test_figures_on_a_case_that_can_be_done_by_hand() -> None:
     assert auc(probabilities, labels) == 0.75
     assert sensitivity(0.5)(probabilities, labels) == 0.5
     assert specificity(0.2)(probabilities, labels) == 0.5
+
+
+@pytest.mark.parametrize("digits", [1, 9], ids=["with ties", "without"])
+def test_areas_under_the_curves_are_those_of_scikit_learn(digits: int) -> None:
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 2, 200).astype(float)
+    probabilities = np.round(rng.random(200) * 0.6 + labels * 0.4, digits)
+
+    assert auc(probabilities, labels) == pytest.approx(roc_auc_score(labels, probabilities), abs=1e-12)
+    assert average_precision(probabilities, labels) == pytest.approx(
+        average_precision_score(labels, probabilities), abs=1e-12
+    )
 
 
 def test_the_interval_holds_the_figure_and_is_wider_when_films_of_a_patient_are_alike() -> None:

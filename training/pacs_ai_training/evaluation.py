@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from .films import Film
-from .scores import Floats, Interval, Metric, auc, bootstrap, sensitivity, specificity
+from .scores import Floats, Interval, Metric, auc, average_precision, bootstrap, sensitivity, specificity
 
 BINS = 10
 
@@ -110,7 +109,7 @@ def _metrics(threshold: float) -> dict[str, Metric]:
 
     return {
         "AUC": auc,
-        "average precision": lambda probabilities, labels: float(average_precision_score(labels, probabilities)),
+        "average precision": average_precision,
         "accuracy": at_threshold(lambda labels, called: float((labels == called).mean())),
         "precision": at_threshold(lambda labels, called: float(labels[called == 1].mean()) if called.any() else 0.0),
         "F1": at_threshold(_f1),
@@ -121,7 +120,6 @@ def _metrics(threshold: float) -> dict[str, Metric]:
 
 
 def _f1(labels: Floats, called: Floats) -> float:
-    # scikit-learn's takes milliseconds to check its input, and the bootstrap asks thousands of times.
     return float(2 * (labels * called).sum() / max(labels.sum() + called.sum(), 1))
 
 
