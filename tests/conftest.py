@@ -15,12 +15,28 @@ from pacs_ai.imaging import decoders
 from . import collection
 from .fakes import Clock, TinyClassifier
 
-LONG = ("test_kill.py", "test_training_network.py", "test_fuzz.py", "test_network.py", "test_fit.py", "test_viewer.py")
+LONG = (
+    "test_kill.py",
+    "test_training_network.py",
+    "test_fuzz.py",
+    "test_orthanc.py",
+    "test_fit.py",
+    "test_front.py",
+    "test_train_commands.py",
+    "test_network.py",
+    "test_demo_and_process.py",
+    "test_command_line.py",
+    "test_outcomes.py",
+    "test_viewer.py",
+    "test_proof.py",
+    "test_bad_input.py",
+    "test_replay.py",
+)
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take minutes come first, so that both sessions end together; the validators judge what all made."""
+    """Files that take minutes come first, so that all sessions end together; the validators judge what all made."""
     order = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.name, len(LONG) + (item.path.name == "test_validators.py")))
 
