@@ -50,7 +50,7 @@ def process(
 ) -> None:
     """Read files or folders and write reports and captures to a folder; no network, no database."""
     from pacs_ai.folder import process_folder  # noqa: PLC0415 - imaging libraries take a second to import
-    from pacs_ai.service import build_reader, film_opener, load_classifier  # noqa: PLC0415
+    from pacs_ai.reading import build_reader, film_opener, load_classifier  # noqa: PLC0415
 
     settings = settings_of(config, verbose=verbose)
     files = list(_files(paths))

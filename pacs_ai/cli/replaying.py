@@ -86,7 +86,7 @@ def _instances(settings: Settings) -> InstanceStore:
 
 @contextmanager
 def _reader(settings: Settings) -> "Iterator[Reader]":
-    from pacs_ai.service import build_reader, film_opener, load_classifier  # noqa: PLC0415 - as above
+    from pacs_ai.reading import build_reader, film_opener, load_classifier  # noqa: PLC0415 - as above
 
     card = read_card(settings.model.path)
     with film_opener(settings) as films:

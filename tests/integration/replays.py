@@ -18,8 +18,8 @@ from pacs_ai.inference.card import read_card
 from pacs_ai.inference.classifier import CardClassifier
 from pacs_ai.process import Reader, read_claimed
 from pacs_ai.provenance import in_words
+from pacs_ai.reading import build_reader, film_opener
 from pacs_ai.replay import Replayed, replay_study
-from pacs_ai.service import build_reader, film_opener
 from pacs_ai.settings import IngestSettings, ModelSettings, Settings
 from pacs_ai.stores import Stores, open_stores
 from tests.builders import make_instance, part10

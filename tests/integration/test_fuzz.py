@@ -59,7 +59,7 @@ def test_every_damaged_file_is_answered_and_has_an_outcome(
         for path in damaged_files(tmp_path, COUNT, seed=SEED):
             statuses.update(push(started.port, path))
             path.unlink()
-        wait_until(lambda: set(_rows(started)[2]) <= _ENDS, within=200)
+        wait_until(lambda: set(_rows(started)[2]) <= _ENDS, within=500)
         kept, answered, states = _rows(started)
         later, sound = radiograph(tmp_path)
         push(started.port, sound)
