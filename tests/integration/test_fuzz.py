@@ -22,7 +22,7 @@ from .waiting import wait_until
 COUNT, SEED = 500, 20260105
 _ENDS = {StudyState.DELIVERED, StudyState.DECLINED}
 # What pydicom warns of is damage here, and warnings are switched off and on for all threads at once.
-pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 
 
 def _children() -> int:
