@@ -97,7 +97,8 @@ class Service:
         self._stop = threading.Event()
         self._is_asked_to_stop = False
         self._ready = threading.Event()
-        self._threads = ThreadPoolExecutor(max_workers=2 + 2 * len(settings.nodes), thread_name_prefix="service")
+        self._tasks = self._all_tasks()
+        self._threads = ThreadPoolExecutor(max_workers=len(self._tasks), thread_name_prefix="service")
         self._running: list[Future[None]] = []
         self.stores = open_stores(settings)
         self._commitment = CommitmentScp(
@@ -123,14 +124,8 @@ class Service:
         )
         if self._settings.audit.atna.is_on:
             self._forwarder = self._new_forwarder()
-            self._run(self._forward)
-            self._tell("start")
-        self._run(self._read)
-        self._run(self._keep)
-        for node in self._settings.nodes:
-            self._run(self._deliver, node)
-            if node.proof != "none":
-                self._run(self._prove, node)
+        for task in self._tasks:
+            self._run(task)
         self._log_start()
         if self._settings.http.is_on or self._http_port is not None:
             self.http_port = self._web.start(self._http_port)
@@ -153,8 +148,19 @@ class Service:
         if not self._settings.nodes:
             log.warning("no node is configured: results are kept and not sent ([[nodes]] is empty)")
 
-    def _run(self, target: Callable[..., None], *arguments: object) -> None:
-        running = self._threads.submit(target, *arguments)
+    def _all_tasks(self) -> list[Callable[[], None]]:
+        """Each has a thread of its own until the service stops."""
+        tasks: list[Callable[[], None]] = [self._read, self._keep]
+        if self._settings.audit.atna.is_on:
+            tasks.append(self._forward)
+        for node in self._settings.nodes:
+            tasks.append(partial(self._deliver, node))
+            if node.proof != "none":
+                tasks.append(partial(self._prove, node))
+        return tasks
+
+    def _run(self, task: Callable[[], None]) -> None:
+        running = self._threads.submit(task)
         # However one of them ends, the service does not go on without it.
         running.add_done_callback(lambda _ended: self._stop.set())
         self._running.append(running)
@@ -344,6 +350,10 @@ class Service:
         )
 
     def _forward(self) -> None:
+        try:
+            self._insist(lambda: self._tell("start"))
+        except LedgerUnavailable:
+            return  # asked to stop before the ledger was there
         while not self._stop.is_set():
             try:
                 pause = self._forwarder.try_once().total_seconds()

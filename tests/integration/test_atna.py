@@ -20,7 +20,7 @@ from pacs_ai_storage.following import Follower
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.proofs import Proofs
-from pacs_ai_storage.records import AuditEvent
+from pacs_ai_storage.records import AuditEvent, StudyState
 
 from pacs_ai.atna.forwarding import Forwarder
 from pacs_ai.atna.messages import AuditSource
@@ -32,6 +32,7 @@ from pacs_ai.tls import client_context
 from tests.audit_schema import assert_valid
 
 from .certificates import Authority, Pair
+from .keepers import FIND, Keeper, keeping
 from .peers import HOST, push
 from .services import radiograph, running
 from .studies import AT, STABLE, STUDY, arrived, capture, claim, deliver_all, read_as_positive, report
@@ -299,3 +300,19 @@ def test_a_service_tells_of_its_start_of_what_it_receives_whom_it_turns_away_and
     assert ("DICOM Instances Transferred", "0") in heard.events
 
     assert heard.events[0] == heard.events[-1] == ("Application Activity", "0")
+
+
+def test_with_audit_messages_a_node_still_delivers_and_proves(
+    settings_with: Callable[..., Settings], tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repository, keeping(Keeper(), FIND) as keeper:
+        repository.bind((HOST, 0))
+        atna = AtnaSettings(address=f"{HOST}:{repository.getsockname()[1]}", transport="udp")
+        plain = settings_with(keeper.node.model_copy(update={"proof": "c-find"}))
+        settings = plain.model_copy(update={"audit": plain.audit.model_copy(update={"atna": atna})})
+        study, path = radiograph(tmp_path)
+        with running(settings) as service:
+            push(service.port, path)
+            service.wait_for(study, StudyState.DELIVERED)
+
+    assert len(keeper.queries) > 0
