@@ -26,6 +26,7 @@ from pacs_ai.settings import (
     Settings,
 )
 
+from .certificates import Authority
 from .peers import HOST, Archive, listening
 
 # A power cut takes a file system of our own: without the right to mount one, it is shown elsewhere.
@@ -98,3 +99,13 @@ def settings_with(tmp_path: Path) -> Callable[..., Settings]:
 def archive() -> Iterator[Archive]:
     with listening(Archive()) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("hospital"), "hospital").found()
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("stranger"), "stranger").found()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pacs_ai_storage.audit import trail
 from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import Database
+from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import (
@@ -24,6 +25,10 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
 )
+
+from tests.builders import part10
+from tests.fakes import Clock
+from tests.unit.making import make_film, make_header, make_results
 
 STUDY = "1.2.826.0.1.3680043.8.498.7"
 AT = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
@@ -157,3 +162,23 @@ def seen(database: Database, study: str = STUDY) -> StudyView:
 def actions(database: Database, study: str = STUDY) -> list[tuple[str, str | None]]:
     with database.read() as connection:
         return [(event.action, event.outcome) for event in trail(connection, study)]
+
+
+def read_study(store: InstanceStore, ledger: Ledger, clock: Clock) -> list[ResultObject]:
+    """A study is READY, with a capture and a report as they are built, both for the node "archive"."""
+    header = make_header(make_film(StudyInstanceUID=STUDY))
+    objects = [
+        ResultObject(
+            kind=kind,
+            sop_instance_uid=dataset.SOPInstanceUID,
+            sop_class_uid=dataset.SOPClassUID,
+            transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
+            source_sop_instance_uid=None,
+            file=store.keep([part10(dataset)]),
+        )
+        for kind, dataset in zip(("capture", "report"), make_results(header), strict=True)
+    ]
+    ledger.record(arrived(at=clock()))
+    claimed = claim(ledger, clock.pass_by(2))
+    ledger.keep_results(claimed, read_as_positive(claimed, *objects), ["archive"], clock())
+    return objects

@@ -67,11 +67,6 @@ def kind_of(message: Element) -> tuple[str, str]:
     return name.attrib["originalText"], identification.attrib["EventOutcomeIndicator"]
 
 
-@pytest.fixture(scope="module")
-def hospital(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("hospital"), "hospital").found()
-
-
 @contextmanager
 def tls_listener(pair: Pair, port: int = 0) -> Iterator[Heard]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -37,16 +37,6 @@ OLD = {
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("hospital"), "hospital").found()
-
-
-@pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("stranger"), "stranger").found()
-
-
-@pytest.fixture(scope="module")
 def ours(hospital: Authority) -> Pair:
     return hospital.sign("pacs-ai")
 

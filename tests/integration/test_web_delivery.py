@@ -20,11 +20,9 @@ from pacs_ai.dicomweb.sender import WebSender
 from pacs_ai.dimse.sender import Sender
 from pacs_ai.process import deliver_results
 from pacs_ai.proving import ProofPolicy, Prover
-from tests.builders import part10
 from tests.fakes import Clock
-from tests.unit.making import make_film, make_header, make_results
 
-from .studies import actions, arrived, claim, read_as_positive, seen
+from .studies import actions, read_study, seen
 from .web_archive import WebArchive, taking
 
 RETRY = RetryPolicy(first=timedelta(seconds=5), longest=timedelta(seconds=30), give_up_after=timedelta(minutes=30))
@@ -77,22 +75,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, database: Database, clock: Clock) -> Bench:
     store = InstanceStore(tmp_path / "instances")
-    header = make_header(make_film(StudyInstanceUID=arrived().study_instance_uid))
-    objects = [
-        ResultObject(
-            kind=kind,
-            sop_instance_uid=dataset.SOPInstanceUID,
-            sop_class_uid=dataset.SOPClassUID,
-            transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
-            source_sop_instance_uid=None,
-            file=store.keep([part10(dataset)]),
-        )
-        for kind, dataset in zip(("capture", "report"), make_results(header), strict=True)
-    ]
-    ledger = Ledger(database)
-    ledger.record(arrived(at=clock()))
-    claimed = claim(ledger, clock.pass_by(2))
-    ledger.keep_results(claimed, read_as_positive(claimed, *objects), ["archive"], clock())
+    objects = read_study(store, Ledger(database), clock)
     return Bench(store=store, database=database, clock=clock, archive=WebArchive(), objects=objects)
 
 

@@ -373,16 +373,6 @@ def test_the_token_comes_from_the_environment_and_is_shown_to_nobody_else(
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("hospital"), "hospital").found()
-
-
-@pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("stranger"), "stranger").found()
-
-
-@pytest.fixture(scope="module")
 def theirs(hospital: Authority) -> Pair:
     return hospital.sign("archive")
 
