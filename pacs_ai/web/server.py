@@ -52,28 +52,26 @@ class WebServer:
             self._thread.join()
 
     def _serve(self, listening: socket.socket) -> None:
+        # What ends this thread ends nothing else; Python writes it to stderr.
         with listening:
-            try:
-                import uvicorn  # noqa: PLC0415 - see above
+            import uvicorn  # noqa: PLC0415 - see above
 
-                configuration = uvicorn.Config(
-                    self._build(),
-                    log_config=None,
-                    access_log=False,
-                    lifespan="off",
-                    ws="none",
-                    loop="asyncio",
-                    http="h11",
-                    server_header=False,
-                    limit_concurrency=_MOST_REQUESTS,
-                    timeout_keep_alive=5,
-                    timeout_graceful_shutdown=1,
-                )
-                self._server = uvicorn.Server(configuration)
-                if not self._stopping.is_set():
-                    self._server.run(sockets=[listening])
-            except Exception:
-                log.exception("the HTTP server has ended; the service goes on without it")
+            configuration = uvicorn.Config(
+                self._build(),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                loop="asyncio",
+                http="h11",
+                server_header=False,
+                limit_concurrency=_MOST_REQUESTS,
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=1,
+            )
+            self._server = uvicorn.Server(configuration)
+            if not self._stopping.is_set():
+                self._server.run(sockets=[listening])
 
 
 def token_of(settings: HttpSettings, environment: Callable[[str], str | None]) -> str:
