@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.migration import migrate
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 
 from pacs_ai.imaging import decoders
 
@@ -31,6 +31,10 @@ LONG = (
     "test_proof.py",
     "test_bad_input.py",
     "test_replay.py",
+)
+_END_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432")
 
@@ -63,20 +67,35 @@ def classifier() -> TinyClassifier:
     return TinyClassifier()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind that is supported."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-        return
+@pytest.fixture(scope="session")
+def _postgresql() -> Iterator[Engine]:
+    """A database of this session's own."""
     name = f"pacs_ai_{uuid.uuid4().hex}"
     server = create_engine(f"{POSTGRESQL}/postgres", isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-    yield f"{POSTGRESQL}/{name}"
+    own = create_engine(f"{POSTGRESQL}/{name}", isolation_level="AUTOCOMMIT")
+    yield own
+    own.dispose()
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     server.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind that is supported."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    engine: Engine = request.getfixturevalue("_postgresql")
+    with engine.connect() as connection:
+        # Whatever an earlier test has left open has no hold on the next; an empty schema takes a tenth of the time
+        # that an empty database takes.
+        connection.execute(text(_END_OTHERS))
+        connection.execute(text(f"ALTER DATABASE {engine.url.database} RESET ALL"))
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    return engine.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture

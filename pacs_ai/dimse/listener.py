@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -19,7 +20,6 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.dsutils import encode_file_meta
 
 from pacs_ai.deflation import inflate
 from pacs_ai.header import PARSE_ERRORS, quietly, text
@@ -28,8 +28,8 @@ from pacs_ai.tls import Certificates
 
 from .admission import Admission
 from .alerts import Alerts
+from .arriving import ArrivingInstance, arriving_instance, preamble
 from .contexts import TimeLimits, accept_commitment, accept_everything_stored, new_ae
-from .messages import Bounded
 from .server import Server, admit
 from .transport import Limits
 
@@ -130,6 +130,7 @@ def listen(  # noqa: PLR0913 - what the port stands between, and two for tests
         admission=admission,
         limits=limits,
         certificates=certificates,
+        begin_file=store.begin,
         alerts=alerts,
     )
     server.start()
@@ -197,14 +198,12 @@ def _status(status: StoreStatus, comment: str = "") -> Dataset:
 
 
 def _keep(event: evt.Event, store: InstanceStore, calling: str, received_at: datetime) -> StoredInstance:
-    received = _request(event).DataSet
-    if isinstance(received, Bounded) and received.is_exceeded:
-        raise InvalidInstance(StoreStatus.OUT_OF_RESOURCES, "the instance is larger than dicom.max_message_mb")
-    content = event.encoded_dataset(include_meta=False)
-    header = _parsed(event, content)
-    # The meta goes aside so that an instance of hundreds of megabytes is not copied once more.
-    meta = b"\0" * 128 + b"DICM" + encode_file_meta(event.file_meta)
-    file = store.keep((meta, content), expected_bytes=len(meta) + len(content))
+    with _arriving(event, store) as arriving:
+        if arriving.is_exceeded:
+            raise InvalidInstance(StoreStatus.OUT_OF_RESOURCES, "the instance is larger than dicom.max_message_mb")
+        arriving.check()
+        header = _parsed(event, arriving)
+        file = arriving.keep()
     return StoredInstance(
         sop_instance_uid=text(header, "SOPInstanceUID"),
         sop_class_uid=text(header, "SOPClassUID"),
@@ -219,8 +218,26 @@ def _keep(event: evt.Event, store: InstanceStore, calling: str, received_at: dat
     )
 
 
-def _parsed(event: evt.Event, content: bytes) -> Dataset:
-    header = _read_header(event, content)
+def _arriving(event: evt.Event, store: InstanceStore) -> ArrivingInstance:
+    """What has come; an instance that came in one PDU with its command goes to the store now."""
+    request = _request(event)
+    received = request.DataSet
+    if isinstance(received, ArrivingInstance):
+        return received
+    content = received.getvalue() if received is not None else b""
+    arriving = arriving_instance(
+        str(request.AffectedSOPClassUID),
+        str(request.AffectedSOPInstanceUID),
+        str(event.context.transfer_syntax),
+        store.begin,
+        len(content),
+    )
+    arriving.write(content)
+    return arriving
+
+
+def _parsed(event: evt.Event, arriving: ArrivingInstance) -> Dataset:
+    header = _read_header(arriving)
     _check_uids(header)
     if text(header, "SOPClassUID") != str(_request(event).AffectedSOPClassUID):
         raise InvalidInstance(
@@ -231,8 +248,7 @@ def _parsed(event: evt.Event, content: bytes) -> Dataset:
     return header
 
 
-def _read_header(event: evt.Event, content: bytes) -> Dataset:
-    file_meta = event.file_meta
+def _read_header(arriving: ArrivingInstance) -> Dataset:
     tags = [
         "SOPClassUID",
         "SOPInstanceUID",
@@ -243,12 +259,12 @@ def _read_header(event: evt.Event, content: bytes) -> Dataset:
         "SpecificCharacterSet",
     ]
     try:
-        # The identifiers stand at the front; a copy of the first megabyte spares one of the whole.
-        if file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
-            file_meta.TransferSyntaxUID, front = ExplicitVRLittleEndian, inflate(content, _HEADER_BYTES)
-        else:
-            front = content[:_HEADER_BYTES]
-        file = io.BytesIO(b"\0" * 128 + b"DICM" + encode_file_meta(file_meta) + front)
+        beginning, front = arriving.preamble, arriving.getvalue()
+        if arriving.meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+            meta, front = deepcopy(arriving.meta), inflate(front, _HEADER_BYTES)
+            meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            beginning = preamble(meta)
+        file = io.BytesIO(beginning + front)
         with quietly():
             return dcmread(file, stop_before_pixels=True, specific_tags=tags)
     except PARSE_ERRORS as error:

@@ -22,6 +22,7 @@ from pacs_ai.settings import Node
 from pacs_ai.tls import client_context, failure_of
 
 from .contexts import VERIFICATION, TimeLimits, new_ae
+from .requestor import as_requestor
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ class Sender:
             for connection in opened:
                 connection.close()  # pynetdicom leaves one open that the peer has ended
             raise _failure(association, node, context)
+        as_requestor(association)
         _send_at_once(association)
         try:
             yield association

@@ -2,9 +2,11 @@
 
 import logging
 import socket
+from collections.abc import Callable
 from threading import Thread
 from typing import Any, cast
 
+from pacs_ai_storage.instances import ArrivingFile
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
@@ -15,8 +17,8 @@ from .admission import Admission, Guest
 from .alerts import Alerts
 from .contexts import SharedContexts
 from .doorbell import Announced, Doorbell
-from .messages import Messages
-from .transport import WIRE_ERRORS, Connection, Limits, Provider
+from .messages import Messages, discard
+from .transport import WIRE_ERRORS, Connection, Limits, Provider, cut
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,11 @@ class _Acceptor(Association):
         finally:
             self.admission.leave(self.guest)
             self.dul.kill_dul()
+            cut(self.guest.connection)  # or its thread might wait for the rest of a PDU
+            if self.dul.is_alive():
+                self.dul.join()
             self.guest.connection.close()
+            cast("Messages", self.dimse).discard()
 
     def _serve_request(self, msg: Any, context_id: int) -> None:  # noqa: ANN401 - any of pynetdicom's messages
         try:
@@ -46,6 +52,8 @@ class _Acceptor(Association):
         except WIRE_ERRORS as error:
             log.warning("a request of %s cannot be served: %s", self.requestor.address, type(error).__name__)
             self.abort()
+        finally:
+            discard(getattr(msg, "DataSet", None))
 
 
 class _Handler(RequestHandler):
@@ -59,7 +67,7 @@ class _Handler(RequestHandler):
         made.dimse.__class__ = Messages
         made.dul.socket.__class__ = Connection
         cast("Connection", made.dul.socket).begin(server.limits)
-        cast("Messages", made.dimse).begin()
+        cast("Messages", made.dimse).begin(server.begin_file)
         doorbell = Doorbell()
         made._reactor_checkpoint = doorbell  # noqa: SLF001 - the only place where its thread can be kept waiting
         made.dul.to_user_queue = Announced(doorbell)
@@ -84,10 +92,12 @@ class Server(ThreadedAssociationServer):
         admission: Admission,
         limits: Limits,
         certificates: Certificates | None,
+        begin_file: Callable[[], ArrivingFile],
         alerts: Alerts | None = None,
     ) -> None:
         self.admission = admission
         self.limits = limits
+        self.begin_file = begin_file
         self._certificates = certificates
         self._alerts = alerts
         self._guests: dict[socket.socket, Guest] = {}

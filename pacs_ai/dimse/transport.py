@@ -8,7 +8,7 @@ import struct
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError
@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 WIRE_ERRORS = (*PARSE_ERRORS, IndexError, AssertionError)
 _PIECE = 1 << 18
 _PDU_TYPES = range(0x01, 0x08)
+_PDU_HEADER_BYTES, _P_DATA_TF = 6, 0x04  # PS3.8 9.3.5
 _CONNECTION_CLOSED, _INVALID_PDU = "Evt17", "Evt19"  # PS3.8 table 9-10
+_DATA_TRANSFER = "Sta6"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,10 @@ class Limits:
 
 
 class Connection(AssociationSocket):
-    """pynetdicom reads 4096 bytes at a time, 2500 turns at the lock for a radiograph, and waits for ever."""
+    """pynetdicom reads 4096 bytes at a time, 2500 turns at the lock for a radiograph, and waits for ever.
+
+    Here one turn takes what has come, several PDUs where the peer is fast; what is not asked for yet is kept.
+    """
 
     limits: Limits
     opened: float
@@ -54,16 +59,20 @@ class Connection(AssociationSocket):
     pdu_begun: float | None
     has_request: bool
     owes_answer: bool
+    _come: bytearray
 
     def begin(self, limits: Limits) -> None:
         """The connection, still unread, is held to these limits."""
         self.limits, self.received, self.pdu_begun = limits, 0, None
         self.has_request = self.owes_answer = False
+        self._come = bytearray()
         self.opened = self.last_traffic = time.monotonic()
 
     @property
     def ready(self) -> bool:
         """Whether there is something to read; where nothing is there to be sent, the thread waits for it a while."""
+        if self._come:
+            return True
         if not self.owes_answer:
             self._rest()
         return super().ready
@@ -95,16 +104,17 @@ class Connection(AssociationSocket):
 
     def recv(self, nr_bytes: int) -> bytearray:
         """`nr_bytes`, fewer only when the peer has gone or is too slow."""
-        received = bytearray()
         connection = self.socket
         with suppress(OSError):
-            while connection is not None and len(received) < nr_bytes:
+            while connection is not None and len(self._come) < nr_bytes:
                 connection.settimeout(max(self._end - time.monotonic(), 0.001))
-                piece = connection.recv(min(nr_bytes - len(received), _PIECE))
+                piece = connection.recv(_PIECE)
                 if not piece:
                     break
-                received += piece
+                self._come += piece
                 self.received += len(piece)
+        received = self._come[:nr_bytes]
+        del self._come[:nr_bytes]
         return received
 
     @property
@@ -141,6 +151,13 @@ def cut(connection: socket.socket | None) -> None:
             socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
+class FragmentKeeper(Protocol):
+    """Takes the presentation data values of a P-DATA-TF PDU that does not have to be decoded."""
+
+    def keep_fragments(self, values: memoryview) -> bool:
+        """True when all of them are kept; False when the PDU has to be decoded after all."""
+
+
 class Provider(DULServiceProvider):
     """Reads and checks each PDU itself: pynetdicom prints what it cannot read, and dies of some of it."""
 
@@ -148,6 +165,11 @@ class Provider(DULServiceProvider):
         connection = self.socket
         assert isinstance(connection, Connection)
         content = connection.read_pdu()
+        while content and self._is_kept(content):
+            self._idle_timer.restart()
+            if self._kill_thread or not self.to_provider_queue.empty() or not connection.ready:
+                return
+            content = connection.read_pdu()
         if content is None:
             connection.end()
             self.event_queue.put(_CONNECTION_CLOSED)
@@ -167,6 +189,15 @@ class Provider(DULServiceProvider):
         connection.owes_answer |= not isinstance(pdu, P_DATA_TF)
         self._recv_pdu.put(pdu)
         self.event_queue.put(event)
+
+    def _is_kept(self, content: bytes) -> bool:
+        """Whether the PDU held only pieces of the data set under way, which it is part of now.
+
+        An instance comes in hundreds of them; none changes the state (PS3.8 table 9-10, Sta6 and Evt10).
+        """
+        if content[0] != _P_DATA_TF or self.state_machine.current_state != _DATA_TRANSFER:
+            return False
+        return cast("FragmentKeeper", self.assoc.dimse).keep_fragments(memoryview(content)[_PDU_HEADER_BYTES:])
 
     def _give_up_request(self, connection: Connection) -> None:
         """The association's thread waits no longer for a request that will not come."""

@@ -6,15 +6,17 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 from .records import KeptFile
 
 Piece = bytes | memoryview
+_BYTES_BETWEEN_LOOKS = 16 << 20  # at the reserve, by each file that comes in
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -58,21 +60,25 @@ class InstanceStore:
 
         Keeping the same bytes twice gives the same file. Raises OutOfSpace below the reserve or on a full disk.
         """
+        with self.begin(expected_bytes=expected_bytes) as arriving:
+            for piece in pieces:
+                arriving.write(piece)
+            return arriving.keep()
+
+    def begin(self, *, expected_bytes: int = 0) -> "ArrivingFile":
+        """A file that comes in piece by piece; it counts for nothing until it is kept. Raises OutOfSpace."""
+        self.check_space(expected_bytes)
+        with _full_disk_is_told():
+            return ArrivingFile(self, self._incoming / f"{uuid.uuid4().hex}.part")
+
+    def check_space(self, expected_bytes: int = 0) -> None:
+        """There is so much room above the reserve; raises OutOfSpace otherwise."""
         if self.free_bytes() < expected_bytes:
             message = "the disk is below its reserve (disk_reserve_gb)"
             raise OutOfSpace(message)
-        part = self._incoming / f"{uuid.uuid4().hex}.part"
-        try:
-            return self._settle(part, *_write(part, pieces))
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            if error.errno in _FULL:
-                message = "the disk is full"
-                raise OutOfSpace(message) from error
-            raise
 
-    def _settle(self, part: Path, size: int, sha256: str) -> KeptFile:
+    def settle(self, part: Path, size: int, sha256: str) -> KeptFile:
+        """The synced file has the name of its content, for good."""
         path = Path(sha256[:2]) / f"{sha256}.dcm"
         folder = self._root / path.parent
         with self._making_folder:  # nobody uses a folder that another has made and not synced yet
@@ -114,16 +120,61 @@ class InstanceStore:
         return Condition.INTACT if found == file.sha256 else Condition.CHANGED
 
 
-def _write(part: Path, pieces: Iterable[Piece]) -> tuple[int, str]:
-    digest = hashlib.sha256()
-    size = 0
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        for piece in pieces:
-            digest.update(piece)
-            size += _write_all(file.fileno(), memoryview(piece))
-        os.fsync(file.fileno())
-    return size, digest.hexdigest()
+class ArrivingFile:
+    """A `.part` file that its writer either keeps or leaves; left, also by an error, nothing remains of it."""
+
+    def __init__(self, store: InstanceStore, part: Path) -> None:
+        self._store = store
+        self._part = part
+        self._digest = hashlib.sha256()
+        self._size = self._looked_at_size = 0
+        self._descriptor: int | None = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def write(self, piece: Piece) -> None:
+        """The piece is the file's next; raises OutOfSpace as `keep` does."""
+        assert self._descriptor is not None
+        self._digest.update(piece)
+        with _full_disk_is_told():
+            self._size += _write_all(self._descriptor, memoryview(piece))
+        if self._size - self._looked_at_size >= _BYTES_BETWEEN_LOOKS:
+            self._looked_at_size = self._size
+            self._store.check_space()
+
+    def keep(self) -> KeptFile:
+        """The file is whole, durable and named by its content; raises OutOfSpace."""
+        assert self._descriptor is not None
+        with _full_disk_is_told():
+            os.fsync(self._descriptor)
+            self._close()
+            return self._store.settle(self._part, self._size, self._digest.hexdigest())
+
+    def discard(self) -> None:
+        """Nothing is left of what was not kept."""
+        self._close()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+
+@contextmanager
+def _full_disk_is_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message = "the disk is full"
+            raise OutOfSpace(message) from error
+        raise
 
 
 def _write_all(descriptor: int, piece: memoryview) -> int:

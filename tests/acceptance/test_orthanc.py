@@ -4,6 +4,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
@@ -13,6 +14,8 @@ from pacs_ai.settings import Node, Settings
 from tests.builders import make_instance, part10, sample_film
 
 from .peers import CAPTURE, REPORT, Orthanc, Serve, run_command, storescu, wait_until
+
+pytestmark = pytest.mark.timeout(600)
 
 
 def _write(folder: Path, count: int) -> list[Path]:

@@ -143,3 +143,27 @@ def test_only_the_owner_can_read_what_is_kept(store: InstanceStore, tmp_path: Pa
     assert mode(kept) == 0o600
     assert [mode(folder) for folder in (kept.parent, tmp_path / "instances" / "incoming")] == [0o700, 0o700]
     assert mode(tmp_path / "instances") == 0o700
+
+
+def test_a_file_that_is_left_leaves_nothing(tmp_path: Path) -> None:
+    store = InstanceStore(tmp_path)
+
+    with store.begin() as arriving:
+        arriving.write(b"half")
+        assert len(list(tmp_path.rglob("*.part"))) == 1
+
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_reserve_is_looked_at_while_a_large_file_comes_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = InstanceStore(tmp_path)
+    room = iter([1, 1, -1])
+    monkeypatch.setattr(store, "free_bytes", lambda: next(room))
+
+    with store.begin() as arriving:
+        for _ in range(31):
+            arriving.write(bytes(1 << 20))
+        with pytest.raises(OutOfSpace, match="disk_reserve_gb"):
+            arriving.write(bytes(1 << 20))
+
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

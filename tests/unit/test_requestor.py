@@ -1,0 +1,48 @@
+"""Whoever waits for the thread of an association is not kept waiting by another thread."""
+
+from threading import Thread
+
+import pytest
+from pynetdicom import AE
+from pynetdicom.association import Association
+
+from pacs_ai.dimse.requestor import Requestor, as_requestor
+
+
+def _in_another_thread(association: Association, *, value: bool) -> None:
+    thread = Thread(target=setattr, args=(association, "_is_paused", value))
+    thread.start()
+    thread.join()
+
+
+@pytest.fixture
+def association() -> Requestor:
+    made = Association(AE(), "requestor")
+    as_requestor(made)
+    assert isinstance(made, Requestor)
+    return made
+
+
+def test_what_another_thread_has_served_does_not_take_back_the_pause(association: Requestor) -> None:
+    association._is_paused = True
+
+    _in_another_thread(association, value=False)
+
+    assert association._is_paused
+
+
+def test_a_pause_may_be_said_by_any_thread(association: Requestor) -> None:
+    assert not association._is_paused
+
+    _in_another_thread(association, value=True)  # as `kill` does
+
+    assert association._is_paused
+
+
+def test_its_own_thread_says_that_it_is_at_work(association: Requestor) -> None:
+    association._is_paused = True
+    association.run = lambda: setattr(association, "_is_paused", False)
+    Thread.start(association)
+    association.join()
+
+    assert not association._is_paused
