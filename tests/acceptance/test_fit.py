@@ -17,14 +17,14 @@ from pacs_ai_training.run import fit
 
 from pacs_ai.inference.card import read_card
 
-from .films import SIDE, write_embedded_weights, write_set
+from .films import SIDE, write_set
 
 RECIPE = Recipe(
     name="small",
-    network=NetworkChoice(size=SIDE),
+    network=NetworkChoice(backbone="custom_cnn", size=SIDE),
     stages=(
         Stage(name="head", learn_after="head", epochs=2, epochs_per_copy=2, rate=1e-3),
-        Stage(name="blocks", learn_after="last blocks", epochs=2, rate=1e-4),
+        Stage(name="blocks", learn_after="conv2_pool", epochs=2, rate=1e-4),
     ),
     training=TrainingChoice(batch=8, precision="float32", patience=9),
 )
@@ -36,20 +36,15 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_embedded_weights(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(scope="module")
-def whole(films: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing disturbed."""
-    return fit(films, weights, tmp_path_factory.mktemp("whole") / "out", RECIPE).parent
+    return fit(films, None, tmp_path_factory.mktemp("whole") / "out", RECIPE).parent
 
 
 def test_a_run_leaves_model_card_recipe_report_and_logs(whole: Path) -> None:
     card = read_card(whole)
 
-    assert card.document["recipe"]["stages"][1]["learn_after"] == "last blocks"
+    assert card.document["recipe"]["stages"][1]["learn_after"] == "conv2_pool"
     assert len(card.document["examples"]["logits"]) == 4
     assert json.loads((whole / "films.json").read_text())["parts"]["test"]["films"] == 12
     rows = list(csv.DictReader((whole / "checkpoints" / "log.csv").read_text().splitlines()))
@@ -63,53 +58,49 @@ def test_a_run_leaves_model_card_recipe_report_and_logs(whole: Path) -> None:
     assert not list((whole / "checkpoints" / "features").iterdir())
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_network(
-    films: Path, weights: Path, whole: Path, tmp_path: Path
-) -> None:
+def test_a_run_that_was_stopped_goes_on_to_the_same_network(films: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     program = (
         "import os, sys; from pathlib import Path\n"
         "import pacs_ai_training.fit as stages\n"
         "from pacs_ai_training.recipe import read_recipe\n"
         "from pacs_ai_training.run import fit\n"
-        "data, weights, out, recipe = map(Path, sys.argv[1:])\n"
+        "data, out, recipe = map(Path, sys.argv[1:])\n"
         "log = stages._log\n"
         "def stop(folder, epoch, **where):\n"
         "    log(folder, epoch, **where)\n"
         "    if (epoch.stage, epoch.epoch) == ('blocks', 1): os._exit(9)\n"
         "stages._log = stop\n"
-        "fit(data, weights, out, read_recipe(recipe))\n"
+        "fit(data, None, out, read_recipe(recipe))\n"
     )
-    stopped = subprocess.run(
-        [sys.executable, "-c", program, films, weights, out, write_recipe(RECIPE, tmp_path)], check=False
-    )
+    stopped = subprocess.run([sys.executable, "-c", program, films, out, write_recipe(RECIPE, tmp_path)], check=False)
     assert stopped.returncode == 9
     assert not (out / "card.json").exists()
 
-    fit(films, weights, out, RECIPE, resume=True)
+    fit(films, None, out, RECIPE, resume=True)
 
     assert read_card(out).identity.sha256 == read_card(whole).identity.sha256
     assert read_card(out).document["metrics"] == read_card(whole).document["metrics"]
 
 
-def test_the_same_seed_gives_the_same_network_twice(films: Path, weights: Path, whole: Path, tmp_path: Path) -> None:
-    again = fit(films, weights, tmp_path / "out", RECIPE)
+def test_the_same_seed_gives_the_same_network_twice(films: Path, whole: Path, tmp_path: Path) -> None:
+    again = fit(films, None, tmp_path / "out", RECIPE)
 
     assert read_card(again.parent).identity.sha256 == read_card(whole).identity.sha256
 
 
-def test_a_folder_with_a_run_in_it_is_not_written_over(films: Path, weights: Path, whole: Path) -> None:
+def test_a_folder_with_a_run_in_it_is_not_written_over(films: Path, whole: Path) -> None:
     with pytest.raises(FilmError, match="go on with --resume"):
-        fit(films, weights, whole, RECIPE)
+        fit(films, None, whole, RECIPE)
 
 
-def test_a_run_is_not_taken_up_with_another_recipe(films: Path, weights: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_taken_up_with_another_recipe(films: Path, whole: Path, tmp_path: Path) -> None:
     other = RECIPE.model_copy(update={"seed": 5})
 
     with pytest.raises(FilmError, match="no run of this recipe"):
-        fit(films, weights, whole, other, resume=True)
+        fit(films, None, whole, other, resume=True)
     with pytest.raises(FilmError, match="no run of this recipe"):
-        fit(films, weights, tmp_path, RECIPE, resume=True)
+        fit(films, None, tmp_path, RECIPE, resume=True)
 
 
 def test_a_full_disk_is_told_and_leaves_the_checkpoint_before_it_whole(tmp_path: Path) -> None:

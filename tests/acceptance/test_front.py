@@ -15,7 +15,7 @@ from .films import write_embedded_weights, write_films, write_set
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_set(tmp_path_factory.mktemp("films"), patients=16)
+    folder = write_set(tmp_path_factory.mktemp("films"), patients=10)
     return write_films(folder, patients=2, part="val", first=800)
 
 

@@ -54,9 +54,9 @@ def test_the_card_says_all_that_a_site_must_know(card: ModelCard) -> None:
 
 
 def test_a_reading_is_the_same_alone_and_in_any_batch(network: CardClassifier, inputs: list[ModelInput]) -> None:
-    together = [reading.classification.probability for reading in network.read(inputs)]
+    together = [reading.classification.probability for reading in network.read(inputs[:6])]
 
-    alone = [network.read([item])[0].classification.probability for item in inputs]
+    alone = [network.read([item])[0].classification.probability for item in inputs[:6]]
 
     assert np.allclose(together, alone, atol=1e-5)
 
@@ -109,7 +109,7 @@ def test_every_film_is_read_at_its_operating_point(card: ModelCard, network: Car
 def test_a_threshold_of_the_site_replaces_the_cards(card: ModelCard, inputs: list[ModelInput]) -> None:
     strict = CardClassifier(card, threshold=0.999999)
 
-    readings = strict.read(inputs)
+    readings = strict.read(inputs[:2])
 
     assert {reading.classification.threshold for reading in readings} == {0.999999}
     assert Path(card.weights).is_file()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from .errors import FilmError
 
@@ -168,15 +170,21 @@ def _pretrained(
 ) -> keras.KerasTensor:
     assert backbone.build is not None
     assert backbone.scale is not None
-    shape = (*grey.shape[1:3], 3)
+    loaded = _loaded(name, backbone, (*grey.shape[1:3], 3), weights) if weights else None
+    placed = backbone.build(weights=None, include_top=False, input_tensor=backbone.scale(grey))
+    if loaded is not None:
+        placed.set_weights(loaded)
+    return placed.get_layer(backbone.last_convolution).output
+
+
+def _loaded(name: str, backbone: Backbone, shape: tuple[int, ...], weights: Path | str) -> list[NDArray[np.float32]]:
+    assert backbone.build is not None
     try:
-        loaded = backbone.build(weights=str(weights) if weights else None, include_top=False, input_shape=shape)
+        loaded = backbone.build(weights=str(weights), include_top=False, input_shape=shape)
     except Exception as error:  # Keras raises what the file format or the network library raises
         message = f"{name}: the weights {weights} cannot be used ({_first_line(error)}); {_what_to_get(backbone)}"
         raise FilmError(message) from error
-    placed = backbone.build(weights=None, include_top=False, input_tensor=backbone.scale(grey))
-    placed.set_weights(loaded.get_weights())
-    return placed.get_layer(backbone.last_convolution).output
+    return list(loaded.get_weights())
 
 
 def _first_line(error: Exception) -> str:
