@@ -8,20 +8,13 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
-from pacs_ai_storage.following import Follower
-from pacs_ai_storage.records import AuditEvent
 
-from . import __version__
-from .atna.forwarding import Forwarder
-from .atna.messages import AuditSource
-from .atna.syslog import Repository
 from .delivery import RetryPolicy
 from .dicomweb.sender import WebSender
 from .dimse.alerts import Alerts
@@ -43,7 +36,8 @@ from .reading import build_reader, film_opener, load_classifier
 from .settings import Node, Settings, WebNode
 from .stores import now, open_stores
 from .tally import Tally
-from .tls import certificate_problems, client_context
+from .telling import Telling
+from .tls import certificate_problems
 from .web.server import WebServer, token_of
 
 if TYPE_CHECKING:
@@ -97,10 +91,11 @@ class Service:
         self._stop = threading.Event()
         self._is_asked_to_stop = False
         self._ready = threading.Event()
+        self.stores = open_stores(settings)
+        self._telling = self._new_telling() if settings.audit.atna.is_on else None
         self._tasks = self._all_tasks()
         self._threads = ThreadPoolExecutor(max_workers=len(self._tasks), thread_name_prefix="service")
         self._running: list[Future[None]] = []
-        self.stores = open_stores(settings)
         self._commitment = CommitmentScp(
             nodes=[node for node in settings.nodes if isinstance(node, Node)],
             proofs=self.stores.proofs,
@@ -122,8 +117,6 @@ class Service:
             alerts=Alerts(ledger=self.stores.ledger, now=now) if self._settings.audit.atna.is_on else None,
             answered=self._tally.answered,
         )
-        if self._settings.audit.atna.is_on:
-            self._forwarder = self._new_forwarder()
         for task in self._tasks:
             self._run(task)
         self._log_start()
@@ -151,8 +144,8 @@ class Service:
     def _all_tasks(self) -> list[Callable[[], None]]:
         """Each has a thread of its own until the service stops."""
         tasks: list[Callable[[], None]] = [self._read, self._keep]
-        if self._settings.audit.atna.is_on:
-            tasks.append(self._forward)
+        if self._telling is not None:
+            tasks.append(partial(self._telling.run, self._stop))
         for node in self._settings.nodes:
             tasks.append(partial(self._deliver, node))
             if node.proof != "none":
@@ -196,11 +189,8 @@ class Service:
         self._listener.stop()
         self._commitment.stop()
         self._threads.shutdown()
-        if self._settings.audit.atna.is_on:
-            with suppress(LedgerUnavailable):
-                self._tell("stop")
-                if not self._forwarder.failures:
-                    self._forwarder.try_once()  # else it is told after the next start
+        if self._telling is not None:
+            self._telling.end()
         self.stores.database.close()
 
     def _read(self) -> None:
@@ -330,37 +320,8 @@ class Service:
         # What is sent within a pause is asked for together.
         self._repeat(lambda: prover.prove_due() == MOST_AT_ONCE, pause_between=_PROOF_SECONDS)
 
-    def _tell(self, action: str) -> None:
-        self.stores.ledger.note(AuditEvent(at=now(), actor="service", action=action, detail=f"pacs-ai {__version__}"))
-
-    def _new_forwarder(self) -> Forwarder:
-        atna = self._settings.audit.atna
-        (host, port), tls = atna.host_and_port, atna.tls
-        context = partial(client_context, tls, "audit.atna") if tls else None
-        return Forwarder(
-            follower=Follower(self.stores.database, "atna"),
-            repository=Repository(host=host, port=port, context=context),
-            source=AuditSource(
-                name=atna.source or self._settings.dicom.ae_title,
-                ae_title=self._settings.dicom.ae_title,
-                process=str(os.getpid()),
-                host=socket.gethostname(),
-            ),
-            pause=self._retry_policy().pause,
-        )
-
-    def _forward(self) -> None:
-        try:
-            self._insist(lambda: self._tell("start"))
-        except LedgerUnavailable:
-            return  # asked to stop before the ledger was there
-        while not self._stop.is_set():
-            try:
-                pause = self._forwarder.try_once().total_seconds()
-            except LedgerUnavailable:
-                log.exception("the ledger is not available; trying again")
-                pause = _PAUSE_AFTER_TROUBLE
-            self._stop.wait(pause)
+    def _new_telling(self) -> Telling:
+        return Telling(self._settings, self.stores, pause=self._retry_policy().pause, insist=self._insist, now=now)
 
     def _note_report(self, report: CommitmentReport) -> None:
         note_report(report, self.stores.proofs, self._retry_policy(), now())

@@ -62,3 +62,23 @@ def claimable(connection: Connection, now: datetime, terms: ClaimTerms) -> AnyRo
     is_abandoned = and_(studies.c.state == StudyState.PROCESSING, studies.c.lease_until < now)
     statement = select(studies).where(or_(is_stable, is_abandoned)).order_by(studies.c.touched_at).limit(1)
     return connection.execute(statement.with_for_update(skip_locked=True)).one_or_none()
+
+
+def reopen(connection: Connection, study: AnyRow, *, touched_at: datetime, revision: int) -> None:
+    """The study waits to be read, as this revision, once it has been quiet since that time."""
+    connection.execute(
+        update(studies)
+        .where(studies.c.study_instance_uid == study.study_instance_uid)
+        .values(
+            state=StudyState.RECEIVING,
+            revision=revision,
+            touched_at=touched_at,
+            lease=None,
+            lease_until=None,
+            attempts=0,
+            reason=None,
+            settled_at=None,
+            # A revision is news to whoever read the one before; a restart is not.
+            read_at=study.read_at if revision == study.revision else None,
+        )
+    )

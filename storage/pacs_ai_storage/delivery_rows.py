@@ -1,13 +1,15 @@
 """Rows of `deliveries`: read with the object of each, changed with their events in the caller's transaction."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Select, and_, case, select, update
+from sqlalchemy import Connection, Select, and_, case, insert, select, update
 
 from . import audit
 from .database import Database
-from .records import AuditEvent, DeliveredForm, Delivery, DeliveryState, StudyState
+from .records import AuditEvent, ClaimedStudy, DeliveredForm, Delivery, DeliveryState, ResultObject, StudyState
+from .rows import insert_new, object_row
 from .schema import deliveries, objects, studies
 
 _OPEN = (DeliveryState.PENDING, DeliveryState.SENT, DeliveryState.FAILED)
@@ -130,3 +132,24 @@ def close_study(connection: Connection, study_instance_uid: str, now: datetime) 
             outcome=StudyState.DELIVERED,
         )
         audit.append(connection, event)
+
+
+def queue(
+    connection: Connection, claimed: ClaimedStudy, item: ResultObject, nodes: Sequence[str], now: datetime
+) -> bool:
+    """The object waits for each node; False, and nothing changes, where it was built before from the same input."""
+    if not insert_new(connection, objects, object_row(item, claimed)):
+        return False  # the node has it, or has it in its queue
+    for node in nodes:
+        connection.execute(
+            insert(deliveries).values(
+                sop_instance_uid=item.sop_instance_uid,
+                node=node,
+                study_instance_uid=claimed.study_instance_uid,
+                state=DeliveryState.PENDING,
+                attempts=0,
+                queued_at=now,
+                next_attempt_at=now,
+            )
+        )
+    return True

@@ -7,8 +7,11 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, select, update
 
 from . import audit
-from .claims import MAX_ATTEMPTS, ClaimTerms, claimable, set_back
+from .arrivals import receive
+from .claims import MAX_ATTEMPTS, ClaimTerms, claimable, reopen, set_back
 from .database import Database
+from .delivery_rows import queue
+from .events import of_object, of_outcome, of_study
 from .readings import has_files, keep_readings, keep_setup, said_of_gone
 from .records import (
     TRANSITIONS,
@@ -24,17 +27,11 @@ from .records import (
 )
 from .rows import (
     AnyRow,
-    insert_new,
-    insert_or_change,
-    instance_row,
-    object_row,
     outcome_row,
     result_object,
     stored_instance,
 )
-from .schema import deliveries, instances, objects, outcomes, studies
-
-_IS_RECEIVING = studies.c.state == StudyState.RECEIVING
+from .schema import instances, objects, outcomes, studies
 
 
 class LeaseLost(Exception):
@@ -61,47 +58,7 @@ class Ledger:
     def record(self, instance: StoredInstance) -> Receipt:
         """The instance belongs to its study once; a new one in a study already read reopens it as revision + 1."""
         with self._database.change() as connection:
-            if not insert_new(connection, instances, instance_row(instance)):
-                return self._record_again(connection, instance)
-            self._event(connection, instance, "receive", "kept", actor=instance.calling_ae_title)
-            self._touch_study(connection, instance)
-            return Receipt.NEW
-
-    def _record_again(self, connection: Connection, instance: StoredInstance) -> Receipt:
-        kept = connection.execute(
-            select(instances.c.sha256).where(instances.c.sop_instance_uid == instance.sop_instance_uid)
-        ).scalar_one()
-        if kept == instance.file.sha256:
-            back = update(instances).where(instances.c.sop_instance_uid == instance.sop_instance_uid)
-            connection.execute(back.where(instances.c.gone_at.is_not(None)).values(gone_at=None))
-        receipt = Receipt.RESENT if kept == instance.file.sha256 else Receipt.RESENT_DIFFERENT
-        detail = None if receipt is Receipt.RESENT else f"first content kept; the other is {instance.file.sha256}"
-        self._event(connection, instance, "resend", receipt.value, actor=instance.calling_ae_title, detail=detail)
-        return receipt
-
-    def _touch_study(self, connection: Connection, instance: StoredInstance) -> None:
-        row = {
-            "study_instance_uid": instance.study_instance_uid,
-            "state": StudyState.RECEIVING,
-            "revision": 1,
-            "accession_number": instance.accession_number,
-            "calling_ae_title": instance.calling_ae_title,
-            "received_at": instance.received_at,
-            "touched_at": instance.received_at,
-            "attempts": 0,
-        }
-        if insert_or_change(connection, studies, row, "touched_at", where=_IS_RECEIVING):
-            return
-        this = studies.c.study_instance_uid == instance.study_instance_uid
-        study = connection.execute(select(studies).where(this).with_for_update()).one()
-        _reopen(connection, study, touched_at=instance.received_at, revision=study.revision + 1)
-        self._event(
-            connection,
-            instance,
-            "reopen",
-            f"revision {study.revision + 1}",
-            detail=f"a late instance; was {study.state}",
-        )
+            return receive(connection, instance, self._actor)
 
     def claim_stable(self, now: datetime, terms: ClaimTerms) -> ClaimedStudy | None:
         """The study that has been quiet longest is leased to the caller; None when none is stable.
@@ -110,9 +67,7 @@ class Ledger:
         """
         with self._database.change() as connection:
             for ahead in set_back(connection, now, terms):
-                self._study_event(
-                    connection, ahead, "retime", None, now, detail="of a time to come: the clock went back"
-                )
+                self._note_of(connection, ahead, "retime", None, now, detail="of a time to come: the clock went back")
             while (study := claimable(connection, now, terms)) is not None:
                 if study.attempts < MAX_ATTEMPTS:
                     return self._lease(connection, study, now, terms)
@@ -128,7 +83,7 @@ class Ledger:
                 state=StudyState.PROCESSING, lease=lease, lease_until=now + terms.lease, attempts=study.attempts + 1
             )
         )
-        self._study_event(connection, study, "claim", f"revision {study.revision}", now)
+        self._note_of(connection, study, "claim", f"revision {study.revision}", now)
         rows = connection.execute(
             select(instances)
             .where(instances.c.study_instance_uid == study.study_instance_uid)
@@ -157,8 +112,8 @@ class Ledger:
                 .with_for_update()
             ).all()
             for study in begun:
-                _reopen(connection, study, touched_at=study.touched_at, revision=study.revision)
-                self._study_event(connection, study, "release", "the service was restarted", now)
+                reopen(connection, study, touched_at=study.touched_at, revision=study.revision)
+                self._note_of(connection, study, "release", "the service was restarted", now)
             return len(begun)
 
     def renew(self, under_way: Sequence[ClaimedStudy], until: datetime) -> None:
@@ -186,10 +141,10 @@ class Ledger:
             _replace_outcomes(connection, claimed, result.outcomes)
             keep_readings(connection, claimed, result.outcomes, now)
             for item in result.objects:
-                self._queue(connection, claimed, item, nodes, now)
+                if queue(connection, claimed, item, nodes, now):
+                    audit.append(connection, of_object(item, claimed, nodes, self._actor, now))
             for outcome in result.outcomes:
-                self._outcome_event(connection, claimed, outcome, now)
-                self._repair_event(connection, claimed, outcome, now)
+                audit.append(connection, *of_outcome(outcome, claimed, self._actor, now))
             connection.execute(
                 update(studies)
                 .where(studies.c.study_instance_uid == claimed.study_instance_uid)
@@ -211,8 +166,8 @@ class Ledger:
         """The study is read again from `until` on; raises LeaseLost when it is no longer the caller's."""
         with self._database.change() as connection:
             study = _leased(connection, claimed)
-            _reopen(connection, study, touched_at=until, revision=study.revision)
-            self._study_event(connection, study, "postpone", None, now, detail=reason)
+            reopen(connection, study, touched_at=until, revision=study.revision)
+            self._note_of(connection, study, "postpone", None, now, detail=reason)
 
     def requeue(self, study_instance_uid: str, now: datetime) -> bool:
         """A FAILED study is read again; False when there is no such study in that state."""
@@ -220,8 +175,8 @@ class Ledger:
             study = _in_state(connection, study_instance_uid, StudyState.FAILED)
             if study is None:
                 return False
-            _reopen(connection, study, touched_at=study.touched_at, revision=study.revision)
-            self._study_event(connection, study, "requeue", None, now)
+            reopen(connection, study, touched_at=study.touched_at, revision=study.revision)
+            self._note_of(connection, study, "requeue", None, now)
             return True
 
     def read_again(self, study_instance_uid: str, now: datetime) -> bool:
@@ -236,9 +191,9 @@ class Ledger:
                 return False
             if not has_files(connection, study_instance_uid):
                 return False
-            _reopen(connection, study, touched_at=study.touched_at, revision=study.revision + 1)
+            reopen(connection, study, touched_at=study.touched_at, revision=study.revision + 1)
             connection.execute(update(studies).where(this).values(rerun=study.rerun + 1))
-            self._study_event(connection, study, "read-again", f"revision {study.revision + 1}", now)
+            self._note_of(connection, study, "read-again", f"revision {study.revision + 1}", now)
             return True
 
     def mark_read(self, study_instance_uid: str, now: datetime) -> bool:
@@ -268,109 +223,18 @@ class Ledger:
                 settled_at=now if state is StudyState.DECLINED else None,
             )
         )
-        self._study_event(connection, study, "finish", state.value, now, detail=reason)
+        self._note_of(connection, study, "finish", state.value, now, detail=reason)
 
-    def _queue(
-        self, connection: Connection, claimed: ClaimedStudy, item: ResultObject, nodes: Sequence[str], now: datetime
-    ) -> None:
-        if not insert_new(connection, objects, object_row(item, claimed)):
-            return  # built before from the same input: the node has it, or has it in its queue
-        for node in nodes:
-            connection.execute(
-                insert(deliveries).values(
-                    sop_instance_uid=item.sop_instance_uid,
-                    node=node,
-                    study_instance_uid=claimed.study_instance_uid,
-                    state="PENDING",
-                    attempts=0,
-                    queued_at=now,
-                    next_attempt_at=now,
-                )
-            )
-        event = AuditEvent(
-            at=now,
-            actor=self._actor,
-            action="build",
-            study_instance_uid=claimed.study_instance_uid,
-            sop_instance_uid=item.sop_instance_uid,
-            outcome=item.kind,
-            detail=f"sha256={item.file.sha256} nodes={','.join(nodes) or 'none'}",
-        )
-        audit.append(connection, event)
-
-    def _outcome_event(
-        self, connection: Connection, claimed: ClaimedStudy, outcome: InstanceOutcome, now: datetime
-    ) -> None:
-        event = AuditEvent(
-            at=now,
-            actor=self._actor,
-            action=audit.REFUSE if outcome.reason else "read",
-            study_instance_uid=claimed.study_instance_uid,
-            sop_instance_uid=outcome.sop_instance_uid,
-            outcome=outcome.reason or outcome.outcome,
-            detail=outcome.detail if outcome.reason else _evidence(outcome),
-            probability=outcome.probability,
-            model=_model(outcome),
-        )
-        audit.append(connection, event)
-
-    def _repair_event(
-        self, connection: Connection, claimed: ClaimedStudy, outcome: InstanceOutcome, now: datetime
-    ) -> None:
-        if not outcome.repairs:
-            return
-        event = AuditEvent(
-            at=now,
-            actor=self._actor,
-            action=audit.REPAIR,
-            study_instance_uid=claimed.study_instance_uid,
-            sop_instance_uid=outcome.sop_instance_uid,
-            outcome=f"revision {claimed.revision}",
-            detail="; ".join(outcome.repairs),
-        )
-        audit.append(connection, event)
-
-    def _study_event(
+    def _note_of(
         self,
         connection: Connection,
         study: AnyRow,
         action: str,
         outcome: str | None,
         now: datetime,
-        *,
         detail: str | None = None,
     ) -> None:
-        event = AuditEvent(
-            at=now,
-            actor=self._actor,
-            action=action,
-            study_instance_uid=study.study_instance_uid,
-            outcome=outcome,
-            detail=detail,
-        )
-        audit.append(connection, event)
-
-    def _event(
-        self,
-        connection: Connection,
-        instance: StoredInstance,
-        action: str,
-        outcome: str,
-        *,
-        actor: str | None = None,
-        detail: str | None = None,
-    ) -> None:
-        event = AuditEvent(
-            at=instance.received_at,
-            actor=actor or self._actor,
-            action=action,
-            study_instance_uid=instance.study_instance_uid,
-            sop_instance_uid=instance.sop_instance_uid,
-            outcome=outcome,
-            detail=detail,
-            calling_ae_title=instance.calling_ae_title,
-        )
-        audit.append(connection, event)
+        audit.append(connection, of_study(study, self._actor, action, outcome, now, detail=detail))
 
 
 def _is_under_way(study: AnyRow) -> bool:
@@ -401,25 +265,6 @@ def _in_state(connection: Connection, study_instance_uid: str, state: StudyState
     return connection.execute(statement.with_for_update()).one_or_none()
 
 
-def _reopen(connection: Connection, study: AnyRow, *, touched_at: datetime, revision: int) -> None:
-    connection.execute(
-        update(studies)
-        .where(studies.c.study_instance_uid == study.study_instance_uid)
-        .values(
-            state=StudyState.RECEIVING,
-            revision=revision,
-            touched_at=touched_at,
-            lease=None,
-            lease_until=None,
-            attempts=0,
-            reason=None,
-            settled_at=None,
-            # A revision is news to whoever read the one before; a restart is not.
-            read_at=study.read_at if revision == study.revision else None,
-        )
-    )
-
-
 def _replace_outcomes(connection: Connection, claimed: ClaimedStudy, found: Sequence[InstanceOutcome]) -> None:
     # What was said of an instance that has gone since stays the newest that is known of it.
     said_before = {outcome.sop_instance_uid for outcome in claimed.read_before}
@@ -427,15 +272,3 @@ def _replace_outcomes(connection: Connection, claimed: ClaimedStudy, found: Sequ
     connection.execute(delete(outcomes).where(this, outcomes.c.sop_instance_uid.not_in(said_before)))
     rows = [outcome_row(outcome, claimed) for outcome in found]
     connection.execute(insert(outcomes), rows)
-
-
-def _model(outcome: InstanceOutcome) -> str | None:
-    return f"{outcome.model_name} {outcome.model_version}" if outcome.model_name else None
-
-
-def _evidence(outcome: InstanceOutcome) -> str:
-    return (
-        f"probability={outcome.probability:.6f} threshold={outcome.threshold:.6f} "
-        f"model={outcome.model_name} {outcome.model_version} sha256={outcome.model_sha256}"
-        f"{f' setup={outcome.setup_sha256}' if outcome.setup_sha256 else ''}"
-    )

@@ -10,17 +10,16 @@ from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.migration import migrate
 from pacs_ai_storage.outbox import Outbox
-from pacs_ai_storage.records import ResultObject
 from pacs_ai_storage.views import list_deliveries
 
 from pacs_ai.delivery import RetryPolicy
 from pacs_ai.dimse.sender import Sender
 from pacs_ai.process import deliver_results
-from tests.builders import make_instance, part10, phantom
+from tests.builders import make_instance, phantom
 from tests.fakes import Clock
 
 from .peers import Archive, nobody
-from .studies import STUDY, arrived, claim, read_as_positive
+from .studies import STUDY, arrived, claim, kept_object, read_as_positive
 
 RETRY = RetryPolicy(first=timedelta(seconds=5), longest=timedelta(minutes=15), give_up_after=timedelta(hours=72))
 
@@ -40,14 +39,7 @@ class Absence:
     def read(self, number: int, priority: str) -> None:
         """A study of this priority with one result is in the outbox."""
         instance, study = make_instance(stored=phantom(64, 48, seed=number)), f"{STUDY}.{number}"
-        item = ResultObject(
-            kind="report",
-            sop_instance_uid=instance.SOPInstanceUID,
-            sop_class_uid=instance.SOPClassUID,
-            transfer_syntax_uid=instance.file_meta.TransferSyntaxUID,
-            source_sop_instance_uid=None,
-            file=self.store.keep([part10(instance)]),
-        )
+        item = kept_object(instance, "report", self.store)
         ledger = Ledger(self.database)
         ledger.record(arrived(study=study, at=self.clock()))
         claimed = claim(ledger, self.clock.pass_by(2))

@@ -19,6 +19,7 @@ from pacs_ai_storage.records import (
     StudyState,
 )
 from pacs_ai_storage.views import StudyView, show_study
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     DigitalXRayImageStorageForPresentation,
@@ -164,20 +165,23 @@ def actions(database: Database, study: str = STUDY) -> list[tuple[str, str | Non
         return [(event.action, event.outcome) for event in trail(connection, study)]
 
 
+def kept_object(dataset: Dataset, kind: str, store: InstanceStore) -> ResultObject:
+    """The data set as a result that waits to be sent."""
+    return ResultObject(
+        kind=kind,
+        sop_instance_uid=dataset.SOPInstanceUID,
+        sop_class_uid=dataset.SOPClassUID,
+        transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
+        source_sop_instance_uid=None,
+        file=store.keep([part10(dataset)]),
+    )
+
+
 def read_study(store: InstanceStore, ledger: Ledger, clock: Clock) -> list[ResultObject]:
     """A study is READY, with a capture and a report as they are built, both for the node "archive"."""
     header = make_header(make_film(StudyInstanceUID=STUDY))
-    objects = [
-        ResultObject(
-            kind=kind,
-            sop_instance_uid=dataset.SOPInstanceUID,
-            sop_class_uid=dataset.SOPClassUID,
-            transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
-            source_sop_instance_uid=None,
-            file=store.keep([part10(dataset)]),
-        )
-        for kind, dataset in zip(("capture", "report"), make_results(header), strict=True)
-    ]
+    made = zip(("capture", "report"), make_results(header), strict=True)
+    objects = [kept_object(dataset, kind, store) for kind, dataset in made]
     ledger.record(arrived(at=clock()))
     claimed = claim(ledger, clock.pass_by(2))
     ledger.keep_results(claimed, read_as_positive(claimed, *objects), ["archive"], clock())

@@ -11,7 +11,7 @@ from pacs_ai_storage.database import Database
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.migration import migrate
-from pacs_ai_storage.records import Delivery, DeliveryState, ResultObject
+from pacs_ai_storage.records import Delivery, DeliveryState
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -29,11 +29,10 @@ from pacs_ai.delivery import parcel_of
 from pacs_ai.dimse.listener import listen
 from pacs_ai.dimse.sender import Sender
 from pacs_ai.settings import DicomSettings
-from tests.builders import part10
 from tests.unit.making import make_film, make_header, make_results
 
 from .peers import HOST, VERIFICATION, Archive, associated, listening
-from .studies import AT
+from .studies import AT, kept_object
 
 STATEMENT = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
 MOST_CONTEXTS = 128
@@ -153,14 +152,7 @@ def _delivery(dataset: Dataset, kind: str, store: InstanceStore) -> Delivery:
     return Delivery(
         node="archive",
         study_instance_uid=dataset.StudyInstanceUID,
-        object=ResultObject(
-            kind=kind,
-            sop_instance_uid=dataset.SOPInstanceUID,
-            sop_class_uid=dataset.SOPClassUID,
-            transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
-            source_sop_instance_uid=None,
-            file=store.keep([part10(dataset)]),
-        ),
+        object=kept_object(dataset, kind, store),
         state=DeliveryState.PENDING,
         attempts=0,
         queued_at=AT,

@@ -10,17 +10,16 @@ from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Choice, Outbox
 from pacs_ai_storage.records import Delivery, DeliveryState, ResultObject, StudyState
-from pydicom.dataset import Dataset
 
 from pacs_ai.delivery import RetryPolicy
 from pacs_ai.dimse.sender import Sender
 from pacs_ai.process import deliver_results
 from pacs_ai.settings import Node
-from tests.builders import make_instance, part10, phantom
+from tests.builders import make_instance, phantom
 from tests.fakes import Clock
 
 from .peers import HOST, Archive, connection_refused, data_set_of, listening, nobody
-from .studies import STUDY, actions, arrived, claim, read_as_positive, seen
+from .studies import STUDY, actions, arrived, claim, kept_object, read_as_positive, seen
 
 RETRY = RetryPolicy(first=timedelta(seconds=5), longest=timedelta(seconds=30), give_up_after=timedelta(minutes=5))
 STARTED = timedelta(seconds=2)
@@ -35,7 +34,7 @@ def store(tmp_path: Path) -> InstanceStore:
 def kept(store: InstanceStore, database: Database, clock: Clock) -> list[ResultObject]:
     """Two captures and a report of one study, in the outbox for the archive."""
     objects = [
-        keep(make_instance(stored=phantom(64, 48, seed=number)), kind, store)
+        kept_object(make_instance(stored=phantom(64, 48, seed=number)), kind, store)
         for number, kind in enumerate(("capture", "capture", "report"))
     ]
     ledger = Ledger(database)
@@ -43,17 +42,6 @@ def kept(store: InstanceStore, database: Database, clock: Clock) -> list[ResultO
     claimed = claim(ledger, clock.pass_by(STARTED.total_seconds()))
     ledger.keep_results(claimed, read_as_positive(claimed, *objects), ["archive"], clock())
     return objects
-
-
-def keep(instance: Dataset, kind: str, store: InstanceStore) -> ResultObject:
-    return ResultObject(
-        kind=kind,
-        sop_instance_uid=instance.SOPInstanceUID,
-        sop_class_uid=instance.SOPClassUID,
-        transfer_syntax_uid=instance.file_meta.TransferSyntaxUID,
-        source_sop_instance_uid=None,
-        file=store.keep([part10(instance)]),
-    )
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.negotiations import negotiated
 from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import AuditEvent, DeliveredForm, Delivery, DeliveryState, ResultObject, StudyState
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
     BasicTextSRStorage,
@@ -36,13 +35,12 @@ from pacs_ai.dimse.sender import Sender
 from pacs_ai.process import deliver_results
 from pacs_ai.results.ladder import RUNGS, lower_uid
 from pacs_ai.settings import Node
-from tests.builders import part10
 from tests.fakes import Clock
 from tests.unit.making import make_film, make_header, make_results
 from tests.unit.peers import dump_report, validation_errors
 
 from .peers import Archive, listening, storescp
-from .studies import arrived, claim, read_as_positive, seen
+from .studies import arrived, claim, kept_object, read_as_positive, seen
 
 RETRY = RetryPolicy(first=timedelta(seconds=5), longest=timedelta(seconds=30), give_up_after=timedelta(hours=1))
 LOSSY = {
@@ -65,7 +63,7 @@ def queue(store: InstanceStore, database: Database, clock: Clock) -> Callable[..
     def queued(number: int = 1) -> list[ResultObject]:
         film = make_film(StudyInstanceUID=f"1.2.3.{number}", **LOSSY)
         built = zip(("capture", "report"), make_results(make_header(film)), strict=True)
-        objects = [_keep(dataset, kind, store) for kind, dataset in built]
+        objects = [kept_object(dataset, kind, store) for kind, dataset in built]
         ledger = Ledger(database)
         ledger.record(arrived(study=film.StudyInstanceUID, at=clock()))
         claimed = claim(ledger, clock.pass_by(2))
@@ -73,17 +71,6 @@ def queue(store: InstanceStore, database: Database, clock: Clock) -> Callable[..
         return objects
 
     return queued
-
-
-def _keep(dataset: Dataset, kind: str, store: InstanceStore) -> ResultObject:
-    return ResultObject(
-        kind=kind,
-        sop_instance_uid=dataset.SOPInstanceUID,
-        sop_class_uid=dataset.SOPClassUID,
-        transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
-        source_sop_instance_uid=None,
-        file=store.keep([part10(dataset)]),
-    )
 
 
 @pytest.fixture

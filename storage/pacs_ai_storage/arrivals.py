@@ -1,0 +1,53 @@
+"""An instance that has come: counted once, and its study opened, or opened again."""
+
+from sqlalchemy import Connection, select, update
+
+from . import audit
+from .claims import reopen
+from .events import of_instance
+from .records import Receipt, StoredInstance, StudyState
+from .rows import insert_new, insert_or_change, instance_row
+from .schema import instances, studies
+
+_IS_RECEIVING = studies.c.state == StudyState.RECEIVING
+
+
+def receive(connection: Connection, instance: StoredInstance, actor: str) -> Receipt:
+    """The instance belongs to its study once; a new one in a study already read reopens it as revision + 1."""
+    if not insert_new(connection, instances, instance_row(instance)):
+        return _receive_again(connection, instance)
+    audit.append(connection, of_instance(instance, instance.calling_ae_title, "receive", "kept"))
+    _touch_study(connection, instance, actor)
+    return Receipt.NEW
+
+
+def _receive_again(connection: Connection, instance: StoredInstance) -> Receipt:
+    this = instances.c.sop_instance_uid == instance.sop_instance_uid
+    kept = connection.execute(select(instances.c.sha256).where(this)).scalar_one()
+    receipt = Receipt.RESENT if kept == instance.file.sha256 else Receipt.RESENT_DIFFERENT
+    if receipt is Receipt.RESENT:
+        connection.execute(update(instances).where(this, instances.c.gone_at.is_not(None)).values(gone_at=None))
+    detail = None if receipt is Receipt.RESENT else f"first content kept; the other is {instance.file.sha256}"
+    resent = of_instance(instance, instance.calling_ae_title, "resend", receipt.value, detail=detail)
+    audit.append(connection, resent)
+    return receipt
+
+
+def _touch_study(connection: Connection, instance: StoredInstance, actor: str) -> None:
+    row = {
+        "study_instance_uid": instance.study_instance_uid,
+        "state": StudyState.RECEIVING,
+        "revision": 1,
+        "accession_number": instance.accession_number,
+        "calling_ae_title": instance.calling_ae_title,
+        "received_at": instance.received_at,
+        "touched_at": instance.received_at,
+        "attempts": 0,
+    }
+    if insert_or_change(connection, studies, row, "touched_at", where=_IS_RECEIVING):
+        return
+    this = studies.c.study_instance_uid == instance.study_instance_uid
+    study = connection.execute(select(studies).where(this).with_for_update()).one()
+    reopen(connection, study, touched_at=instance.received_at, revision=study.revision + 1)
+    detail = f"a late instance; was {study.state}"
+    audit.append(connection, of_instance(instance, actor, "reopen", f"revision {study.revision + 1}", detail=detail))
