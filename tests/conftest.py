@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.migration import migrate
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 
 from pacs_ai.imaging import decoders
 
@@ -74,9 +74,9 @@ def _postgresql() -> Iterator[Engine]:
     server = create_engine(f"{POSTGRESQL}/postgres", isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-    own = create_engine(f"{POSTGRESQL}/{name}", isolation_level="AUTOCOMMIT")
+    # Without a pool: a test may end every connection to its database.
+    own = create_engine(f"{POSTGRESQL}/{name}", isolation_level="AUTOCOMMIT", poolclass=NullPool)
     yield own
-    own.dispose()
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     server.dispose()
