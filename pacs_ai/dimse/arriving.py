@@ -13,7 +13,7 @@ from pynetdicom.dsutils import create_file_meta, encode_file_meta
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # of collections.abc from Python 3.12
 
-_FRONT_BYTES = 1 << 20  # the identifiers stand there
+FRONT_BYTES = 1 << 20  # the identifiers stand there
 
 
 class ArrivingInstance(BytesIO):
@@ -68,7 +68,7 @@ class ArrivingInstance(BytesIO):
             self._file.discard()
 
     def _write(self, piece: memoryview) -> None:
-        if (room := _FRONT_BYTES - self.tell()) > 0:
+        if (room := FRONT_BYTES - self.tell()) > 0:
             super().write(piece[:room])
         try:
             if self._file is None:

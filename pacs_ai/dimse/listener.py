@@ -28,7 +28,7 @@ from pacs_ai.tls import Certificates
 
 from .admission import Admission
 from .alerts import Alerts
-from .arriving import ArrivingInstance, arriving_instance, preamble
+from .arriving import FRONT_BYTES, ArrivingInstance, arriving_instance, preamble
 from .contexts import TimeLimits, accept_commitment, accept_everything_stored, new_ae
 from .server import Server, admit
 from .transport import Limits
@@ -36,7 +36,6 @@ from .transport import Limits
 log = logging.getLogger(__name__)
 
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*")
-_HEADER_BYTES = 1 << 20
 _ANY_NUMBER = 1 << 30
 _END_SECONDS = 5.0
 
@@ -261,7 +260,7 @@ def _read_header(arriving: ArrivingInstance) -> Dataset:
     try:
         beginning, front = arriving.preamble, arriving.getvalue()
         if arriving.meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
-            meta, front = deepcopy(arriving.meta), inflate(front, _HEADER_BYTES)
+            meta, front = deepcopy(arriving.meta), inflate(front, FRONT_BYTES)
             meta.TransferSyntaxUID = ExplicitVRLittleEndian
             beginning = preamble(meta)
         file = io.BytesIO(beginning + front)
