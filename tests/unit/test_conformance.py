@@ -1,10 +1,10 @@
 """The conformance statement says what the code says."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+import write_conformance
+from conformance import attributes
 
 from .making import make_film, make_header, make_results
 
@@ -12,22 +12,11 @@ ROOT = Path(__file__).parents[2]
 STATEMENT = ROOT / "docs" / "conformance.md"
 
 
-@pytest.fixture(scope="module")
-def writer() -> ModuleType:
-    """scripts/write_conformance.py."""
-    spec = importlib.util.spec_from_file_location("write_conformance", ROOT / "scripts" / "write_conformance.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_statement_is_what_the_code_makes_of_it_whatever_the_environment_says(
-    writer: ModuleType, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PACS_AI_DICOM__PORT", "104")
-    said, made = STATEMENT.read_text(encoding="utf-8").splitlines(), writer.document().splitlines()
+    said, made = STATEMENT.read_text(encoding="utf-8").splitlines(), write_conformance.document().splitlines()
 
     differing = [line for line in made if line not in set(said)] + [line for line in said if line not in set(made)]
     assert said == made, (
@@ -44,14 +33,14 @@ def test_every_attribute_of_a_result_is_in_its_table(section: str, number: int) 
     assert [element.name for element in written if f"| {element.tag} |" not in table] == []
 
 
-def test_a_value_that_the_statement_calls_constant_is_that_of_another_result(writer: ModuleType) -> None:
+def test_a_value_that_the_statement_calls_constant_is_that_of_another_result() -> None:
     capture, report = make_results(make_header(make_film()))
-    tables = ((capture, writer.say_capture()), (report, writer.say_report()))
+    tables = ((capture, attributes.say_capture()), (report, attributes.say_report()))
 
     for written, table in tables:
         rows = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()[2:]]
         constants = {row[1]: row[4].strip("`") for row in rows if row[4].startswith("`")}
         assert len(constants) > 5
         assert {
-            str(element.tag): writer._constant(element) for element in written if str(element.tag) in constants
+            str(element.tag): attributes.constant(element) for element in written if str(element.tag) in constants
         } == constants

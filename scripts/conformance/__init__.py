@@ -1,0 +1,1 @@
+"""What the conformance statement says of the code, taken from the code."""
