@@ -31,11 +31,8 @@ _OF_A_VALUE = "Value invalid for this VR|Illegal root for UID|Bad attribute Valu
 _IDENTITY_VALUE = rf"/({'|'.join(IDENTITY)})\([^/]*> - ({_OF_A_VALUE})"
 _PIXELMED_KNOWN = (
     r"Procedure reported.*not found in context group 100$",  # a baseline group, which may be extended
-    # Row 11 of TID 1501, any evaluation: PixelMed's table of 2022 ends before it.
-    r'"Measurement Group"\)/CODE \(233604007,SCT,"Pneumonia"\): Content Item not in template$',
-    r'"Measurement Group"\)/CODE \(NA,99PACSAI,"Reason not analysed"\): Content Item not in template$',
-    # TID 1501 is extensible (PS3.16 6.2.3): the reason in words, for readers that know no code of ours.
-    r'"Measurement Group"\)/TEXT \(121106,DCM,"Comment"\): Content Item not in template$',
+    # Rows 11 and 12 of TID 1501, questions with a coded or a text answer: PixelMed's table of 2022 ends at row 10h.
+    r'"Measurement Group"\)/(CODE \((233604007,SCT|NA,99PACSAI)|TEXT \(121106,DCM),.*\): Content Item not in template$',
 )
 # dicom3tools counts the attribute of an SR to the study; PS3.3 C.7.2.1 has it there for every IOD.
 _ENTITY_QUIRK = r"Element=<AccessionNumber> IE <(Series> versus <Study|Study> versus <Series)>"
