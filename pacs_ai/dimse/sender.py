@@ -90,25 +90,37 @@ class Sender:
         ae: AE = new_ae(self._ae_title, self._limits)
         ae.maximum_pdu_size = self._max_pdu
         context, opened = _tls_context(node), list[socket.socket]()
-        association = ae.associate(
-            node.host,
-            node.port,
-            contexts=contexts,
-            ae_title=node.ae_title,
-            max_pdu=self._max_pdu,
-            ext_neg=list(roles),
-            tls_args=None if context is None else (context, node.host),
-            evt_handlers=[
-                *handlers,
-                (evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket)),
-            ],
-        )
+
+        def begin(event: evt.Event) -> None:
+            line = event.assoc.dul.socket
+            assert line is not None
+            assert line.socket is not None
+            # Else pynetdicom waits for the rest of a PDU, or for room to send one, for ever.
+            line.socket.settimeout(ae.acse_timeout)
+            opened.append(line.socket)
+
+        try:
+            association = ae.associate(
+                node.host,
+                node.port,
+                contexts=contexts,
+                ae_title=node.ae_title,
+                max_pdu=self._max_pdu,
+                ext_neg=list(roles),
+                tls_args=None if context is None else (context, node.host),
+                evt_handlers=[*handlers, (evt.EVT_CONN_OPEN, begin)],
+            )
+        except (OSError, UnicodeError) as error:
+            # The name is looked up before anything else (socket.gaierror); UnicodeError says that it can be none.
+            message = f"{_address(node)} cannot be reached: its host name is not known ({error})"
+            raise PeerUnreachable(message) from error
         if not association.is_established:
             for connection in opened:
                 connection.close()  # pynetdicom leaves one open that the peer has ended
             raise _failure(association, node, context)
         as_requestor(association)
         _send_at_once(association)
+        opened[-1].settimeout(ae.network_timeout)
         try:
             yield association
         finally:

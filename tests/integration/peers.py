@@ -3,11 +3,11 @@
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 import pytest
 from pydicom import dcmread
@@ -175,6 +175,36 @@ def silent_peer() -> Iterator[int]:
     """The port of a peer that takes connections and never says a word; it hangs up at the end."""
     with closing(socket.create_server((HOST, 0))) as server:
         yield int(server.getsockname()[1])
+
+
+@contextmanager
+def falling_silent(archive: Archive, *, after: int) -> Iterator[Node]:
+    """The archive behind a line that dies within one of its answers, without a word; `after` of them come whole."""
+    with closing(socket.create_server((HOST, 0))) as server:
+        thread = Thread(target=_relay, args=(server, archive.node.port, after))
+        thread.start()
+        yield archive.node.model_copy(update={"port": int(server.getsockname()[1])})
+    thread.join()
+
+
+def _relay(server: socket.socket, port: int, after: int) -> None:
+    ours, _ = server.accept()
+    with closing(ours), closing(socket.create_connection((HOST, port))) as theirs:
+        back = Thread(target=_pass_back, args=(theirs, ours, after))
+        back.start()
+        with suppress(ConnectionError):
+            while asked := ours.recv(1 << 16):
+                theirs.sendall(asked)
+        theirs.shutdown(socket.SHUT_RDWR)
+        back.join()
+
+
+def _pass_back(theirs: socket.socket, ours: socket.socket, after: int) -> None:
+    for _ in range(after):
+        ours.sendall(theirs.recv(1 << 16))
+    ours.sendall(theirs.recv(1 << 16)[:8])
+    while theirs.recv(1 << 16):
+        pass
 
 
 @contextmanager

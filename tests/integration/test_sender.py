@@ -14,13 +14,25 @@ from pydicom.uid import (
 )
 from pynetdicom.presentation import build_context
 
+from pacs_ai.dimse.contexts import TimeLimits
 from pacs_ai.dimse.sender import Sender
 from pacs_ai.errors import PeerRefused, PeerUnreachable
 from pacs_ai.parcels import Answer, Form, Parcel
 from pacs_ai.settings import Node
 from tests.builders import make_instance, phantom
 
-from .peers import HOST, VERIFICATION, Archive, associated, connection_refused, data_set_of, file_of, listening, nobody
+from .peers import (
+    HOST,
+    VERIFICATION,
+    Archive,
+    associated,
+    connection_refused,
+    data_set_of,
+    falling_silent,
+    file_of,
+    listening,
+    nobody,
+)
 
 SMALL = phantom(64, 48)
 
@@ -203,6 +215,38 @@ def test_with_nobody_listening_the_peer_is_unreachable_and_the_message_helps(par
 
     with pytest.raises(PeerUnreachable, match=rf"ARCHIVE@127\.0\.0\.1:{node.port} cannot be reached.*running.*port"):
         list(Sender("PACS_AI").send(node, parcels))
+
+
+@pytest.mark.parametrize("host", ["archive.invalid", "a..b"])
+def test_a_node_whose_name_is_not_known_is_unreachable(host: str, parcels: list[Parcel]) -> None:
+    node = Node.model_construct(name="pacs", ae_title="ARCHIVE", host=host, port=104, tls=None)
+
+    with pytest.raises(PeerUnreachable, match=rf"ARCHIVE@{host}:104 cannot be reached: its host name is not known"):
+        list(Sender("PACS_AI").send(node, parcels))
+
+
+@pytest.mark.timeout(60)
+def test_a_node_that_falls_silent_within_an_answer_is_waited_for_no_longer_than_for_an_answer(
+    parcels: list[Parcel],
+) -> None:
+    limits = TimeLimits(connect=1, associate=1, answer=2)
+    with listening(Archive()) as archive, falling_silent(archive, after=1) as node:
+        outcomes = list(Sender("PACS_AI", limits=limits).send(node, parcels[:1]))
+
+    assert [(found.answer, found.detail) for found in outcomes] == [
+        (Answer.TRANSIENT, "no response: aborted or timed out")
+    ]
+
+
+@pytest.mark.timeout(60)
+def test_a_node_that_falls_silent_within_its_acceptance_is_unreachable(parcels: list[Parcel]) -> None:
+    limits = TimeLimits(connect=1, associate=1, answer=300)
+    with (
+        listening(Archive()) as archive,
+        falling_silent(archive, after=0) as node,
+        pytest.raises(PeerUnreachable, match="cannot be reached"),
+    ):
+        list(Sender("PACS_AI", limits=limits).send(node, parcels))
 
 
 def test_a_rejected_association_is_told_with_the_reason_of_the_peer(parcels: list[Parcel]) -> None:
