@@ -39,6 +39,7 @@ class RefusalReason(StrEnum):
     AGE_OUT_OF_RANGE = "AGE_OUT_OF_RANGE"
     OUT_OF_DISTRIBUTION = "OUT_OF_DISTRIBUTION"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    OTHER_PATIENT = "OTHER_PATIENT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

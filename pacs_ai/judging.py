@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from .findings import Classifier, Reading, Refusal
 from .imaging.film import Film
+from .one_patient import of_one_patient
 from .opening import InstanceFile, OpenedInstance, OpeningTerms, open_instance
 
 Stopwatch = Callable[[], float]
@@ -39,7 +40,8 @@ def judge(
     for file in files:
         begun = stopwatch()
         opened.append((open_instance(file, terms), stopwatch() - begun))
-    films = [item.found for item, _ in opened if isinstance(item.found, Film)]
+    one_patient = of_one_patient([item for item, _ in opened])
+    films = [item.found for item in one_patient if isinstance(item.found, Film)]
     begun = stopwatch()
     readings = iter(classifier.read([film.model_input for film in films]))
     network = stopwatch() - begun
@@ -50,5 +52,5 @@ def judge(
             opening_seconds=seconds,
             network_seconds=network if isinstance(item.found, Film) else None,
         )
-        for item, seconds in opened
+        for item, (_, seconds) in zip(one_patient, opened, strict=True)
     ]

@@ -18,9 +18,10 @@ from .delivery import RetryPolicy, by_study, parcel_of, settle, settle_associati
 from .errors import PeerRefused, PeerUnreachable
 from .findings import Classification, Classifier, Outcome, Priority, Refusal
 from .header import text
-from .imaging.film import Film, read_header
+from .imaging.film import Film
 from .imaging.gate import is_radiograph
 from .judging import JudgedInstance, Stopwatch, judge
+from .kept import kept_header
 from .opening import InstanceFile, OpeningTerms
 from .parcels import Parcel, SendOutcome
 from .provenance import evidence_text
@@ -174,7 +175,7 @@ def read_claimed(claimed: ClaimedStudy, reader: Reader, store: InstanceStore) ->
         revision=claimed.revision,
         when=claimed.touched_at.astimezone(),
         rerun=claimed.rerun,
-        predecessor=_header_of(claimed.previous_report, store),
+        predecessor=None if claimed.previous_report is None else kept_header(claimed.previous_report, store),
         not_kept=_not_kept(claimed.read_before),
     )
     reading = read_study(files, reader, edition, before=_classifications(claimed.read_before))
@@ -203,13 +204,6 @@ def _not_kept(said: Sequence[InstanceOutcome]) -> str | None:
     before = summarise(_classifications(said))
     words = "not analysed" if before.probability is None else f"{before.outcome}, {before.probability:.1%}"
     return f"{len(said)} image(s) read before, not kept any more: {words}"
-
-
-def _header_of(kept: ResultObject | None, store: InstanceStore) -> Dataset | None:
-    """None also for a report that is no longer kept."""
-    if kept is None or not store.locate(kept.file).is_file():
-        return None
-    return read_header(store.locate(kept.file), max_bytes=kept.file.size)
 
 
 def outcome_of(item: InstanceReading, author: Author) -> InstanceOutcome:

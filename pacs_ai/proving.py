@@ -17,7 +17,7 @@ from .dimse.commitment import CommitmentReport, Reference, ask_for_commitment
 from .dimse.sender import Sender
 from .errors import PeerUnreachable
 from .header import text
-from .imaging.film import read_header
+from .kept import kept_header
 from .parcels import Wanted
 from .settings import Node, WebNode
 
@@ -86,13 +86,13 @@ class Prover:
         return finder.find_instances(self.sender, self.node, wanted)
 
     def _wanted(self, delivery: Delivery) -> Wanted | None:
-        """None where the file has gone: then there is nothing that says its series, and nothing to send again."""
-        path = self.store.locate(delivery.object.file)
-        if not path.is_file():
+        """None where the file has gone or is damaged: then there is nothing that says its series."""
+        header = kept_header(delivery.object, self.store)
+        if header is None:
             return None
         return Wanted(
             study_instance_uid=delivery.study_instance_uid,
-            series_instance_uid=text(read_header(path, max_bytes=delivery.object.file.size), "SeriesInstanceUID"),
+            series_instance_uid=text(header, "SeriesInstanceUID"),
             sop_instance_uid=_delivered(delivery).sop_instance_uid,
         )
 

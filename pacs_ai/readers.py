@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from time import monotonic
 
-from pacs_ai_storage.claims import ClaimTerms
+from pacs_ai_storage.claims import MAX_ATTEMPTS, ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
 from pacs_ai_storage.instances import InstanceStore, OutOfSpace
 from pacs_ai_storage.ledger import LeaseLost, Ledger
@@ -19,6 +19,7 @@ from .process import Reader, read_claimed
 log = logging.getLogger(__name__)
 
 _PAUSE_AFTER_TROUBLE = timedelta(seconds=5)
+_PAUSE_AFTER_DISK = timedelta(minutes=1)
 _PAUSE_BEFORE_SETTLING = 2.0
 # A reader that lives keeps its study, though not for ever: one that hangs must not hold it.
 _RENEWALS_PER_LEASE = 4
@@ -107,6 +108,11 @@ class Readers:
             log.warning("study %s has to wait: %s", study, trouble)
             reason, until = type(trouble).__name__, now() + _PAUSE_AFTER_TROUBLE
             self._settle(study, lambda: self._ledger.postpone(claimed, until, reason, now()))
+        except OSError as error:
+            # The disk may come back; a file that has gone does not, so that the attempts are counted.
+            log.warning("study %s: attempt %d ended in %s", study, claimed.attempts, error.strerror)
+            fault = type(error).__name__
+            self._settle(study, lambda: self._try_later(claimed, fault, now))
         except Exception as error:
             # One bad study harms itself alone.
             log.exception("study %s failed", study)
@@ -115,6 +121,12 @@ class Readers:
         else:
             self._timed(monotonic() - begun)
             log.info("study %s: %s", study, result.outcome)
+
+    def _try_later(self, claimed: ClaimedStudy, reason: str, now: Callable[[], datetime]) -> None:
+        if claimed.attempts < MAX_ATTEMPTS:
+            self._ledger.postpone(claimed, now() + _PAUSE_AFTER_DISK, reason, now(), counts=True)
+        else:
+            self._ledger.fail(claimed, reason, now())
 
     def _settle(self, study: str, settle: Callable[[], None]) -> None:
         """The study is settled, however long the ledger is away: leases that run out meanwhile count as attempts."""

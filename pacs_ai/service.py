@@ -92,6 +92,7 @@ class Service:
         self._is_asked_to_stop = False
         self._ready = threading.Event()
         self.stores = open_stores(settings)
+        self._leftovers = self.stores.instances.leftovers()
         self._telling = self._new_telling() if settings.audit.atna.is_on else None
         self._tasks = self._all_tasks()
         self._threads = ThreadPoolExecutor(max_workers=len(self._tasks), thread_name_prefix="service")
@@ -117,6 +118,8 @@ class Service:
             alerts=Alerts(ledger=self.stores.ledger, now=now) if self._settings.audit.atna.is_on else None,
             answered=self._tally.answered,
         )
+        # Only now is it sure that no other service is writing them: it would hold the port.
+        self.stores.instances.sweep(self._leftovers)
         for task in self._tasks:
             self._run(task)
         self._log_start()

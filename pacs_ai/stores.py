@@ -37,7 +37,7 @@ class Stores:
 
 
 def open_stores(settings: Settings) -> Stores:
-    """Folders and schema are there, and no half-written file is left."""
+    """Folders and schema are there."""
     from pacs_ai_storage.migration import migrate  # noqa: PLC0415 - queries never need it
 
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,7 +46,6 @@ def open_stores(settings: Settings) -> Stores:
     instances = InstanceStore(
         Path(settings.data) / "instances", reserve_bytes=int(settings.ingest.disk_reserve_gb * 1e9)
     )
-    instances.sweep()
     return Stores(
         database=database,
         instances=instances,

@@ -14,7 +14,7 @@ from typing import cast
 from pacs_ai_storage.database import LedgerUnavailable
 from pacs_ai_storage.instances import InstanceStore, OutOfSpace
 from pacs_ai_storage.ledger import Ledger
-from pacs_ai_storage.records import AuditEvent, StoredInstance
+from pacs_ai_storage.records import AuditEvent, Receipt, StoredInstance
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
@@ -165,7 +165,7 @@ def _answer(event: evt.Event, store: InstanceStore, ledger: Ledger, now: Callabl
     calling = _ae_title(event.assoc.requestor.ae_title)
     try:
         instance = _keep(event, store, calling, now())
-        receipt = ledger.record(instance)
+        receipt = _record(instance, ledger)
     except InvalidInstance as invalid:
         log.warning("instance refused from %s: %s", calling, invalid.comment)
         with suppress(LedgerUnavailable):
@@ -182,6 +182,13 @@ def _answer(event: evt.Event, store: InstanceStore, ledger: Ledger, now: Callabl
         return _status(StoreStatus.OUT_OF_RESOURCES, "the instance could not be kept; try again")
     log.info("instance %s from %s: %s", instance.sop_instance_uid, calling, receipt.value)
     return _status(StoreStatus.SUCCESS)
+
+
+def _record(instance: StoredInstance, ledger: Ledger) -> Receipt:
+    receipt = ledger.record(instance)
+    if receipt is Receipt.OF_ANOTHER_STUDY:
+        raise InvalidInstance(StoreStatus.CANNOT_UNDERSTAND, "this SOP Instance UID is known in another study")
+    return receipt
 
 
 def _request(event: evt.Event) -> C_STORE:

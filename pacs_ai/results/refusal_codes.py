@@ -24,6 +24,7 @@ CODES: dict[RefusalReason, tuple[str, str]] = {
     RefusalReason.AGE_OUT_OF_RANGE: ("NA13", "Age outside of the population of the network"),
     RefusalReason.OUT_OF_DISTRIBUTION: ("NA14", "Image unlike those that the network has learned"),
     RefusalReason.LIMIT_EXCEEDED: ("NA15", "A limit of the service was exceeded"),
+    RefusalReason.OTHER_PATIENT: ("NA16", "Patient differs from that of the study"),
 }
 
 

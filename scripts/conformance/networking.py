@@ -28,8 +28,8 @@ _STATUSES = {
     StoreStatus.OUT_OF_RESOURCES: "The disk is below its reserve or full, the database does not answer, or the "
     "instance is larger than `dicom.max_message_mb`; send again",
     StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS: "SOP Class UID of data set and command differ; nothing is kept",
-    StoreStatus.CANNOT_UNDERSTAND: "The data set cannot be parsed, a UID is missing or is none, or SOP Instance UID of "
-    "data set and command differ; nothing is kept",
+    StoreStatus.CANNOT_UNDERSTAND: "The data set cannot be parsed, a UID is missing or is none, SOP Instance UID of "
+    "data set and command differ, or it is known in another study; nothing is kept",
 }
 
 

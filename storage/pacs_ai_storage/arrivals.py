@@ -13,7 +13,10 @@ _IS_RECEIVING = studies.c.state == StudyState.RECEIVING
 
 
 def receive(connection: Connection, instance: StoredInstance, actor: str) -> Receipt:
-    """The instance belongs to its study once; a new one in a study already read reopens it as revision + 1."""
+    """The instance belongs to its study once; a new one in a study already read reopens it as revision + 1.
+
+    One that is known in another study belongs to none: nothing is recorded of it.
+    """
     if not insert_new(connection, instances, instance_row(instance)):
         return _receive_again(connection, instance)
     audit.append(connection, of_instance(instance, instance.calling_ae_title, "receive", "kept"))
@@ -23,8 +26,10 @@ def receive(connection: Connection, instance: StoredInstance, actor: str) -> Rec
 
 def _receive_again(connection: Connection, instance: StoredInstance) -> Receipt:
     this = instances.c.sop_instance_uid == instance.sop_instance_uid
-    kept = connection.execute(select(instances.c.sha256).where(this)).scalar_one()
-    receipt = Receipt.RESENT if kept == instance.file.sha256 else Receipt.RESENT_DIFFERENT
+    kept = connection.execute(select(instances.c.sha256, instances.c.study_instance_uid).where(this)).one()
+    if kept.study_instance_uid != instance.study_instance_uid:
+        return Receipt.OF_ANOTHER_STUDY
+    receipt = Receipt.RESENT if kept.sha256 == instance.file.sha256 else Receipt.RESENT_DIFFERENT
     if receipt is Receipt.RESENT:
         connection.execute(update(instances).where(this, instances.c.gone_at.is_not(None)).values(gone_at=None))
     detail = None if receipt is Receipt.RESENT else f"first content kept; the other is {instance.file.sha256}"

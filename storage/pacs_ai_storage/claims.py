@@ -64,7 +64,7 @@ def claimable(connection: Connection, now: datetime, terms: ClaimTerms) -> AnyRo
     return connection.execute(statement.with_for_update(skip_locked=True)).one_or_none()
 
 
-def reopen(connection: Connection, study: AnyRow, *, touched_at: datetime, revision: int) -> None:
+def reopen(connection: Connection, study: AnyRow, *, touched_at: datetime, revision: int, attempts: int = 0) -> None:
     """The study waits to be read, as this revision, once it has been quiet since that time."""
     connection.execute(
         update(studies)
@@ -75,7 +75,7 @@ def reopen(connection: Connection, study: AnyRow, *, touched_at: datetime, revis
             touched_at=touched_at,
             lease=None,
             lease_until=None,
-            attempts=0,
+            attempts=attempts,
             reason=None,
             settled_at=None,
             # A revision is news to whoever read the one before; a restart is not.

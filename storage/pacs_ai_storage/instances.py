@@ -44,12 +44,14 @@ class InstanceStore:
         _make_folder(self._incoming)
         _sync_folder(root)  # of an earlier run that ended between making a folder and syncing it
 
-    def sweep(self) -> int:
-        """No `.part` file of an earlier run is left; returns how many were."""
-        leftovers = list(self._incoming.glob("*.part"))
+    def leftovers(self) -> list[Path]:
+        """The `.part` files that are there now: of an earlier run, where nobody else writes here."""
+        return list(self._incoming.glob("*.part"))
+
+    def sweep(self, leftovers: Iterable[Path]) -> None:
+        """None of these is left."""
         for leftover in leftovers:
             leftover.unlink(missing_ok=True)
-        return len(leftovers)
 
     def free_bytes(self) -> int:
         """What is left on the disk above the reserve; negative below it."""

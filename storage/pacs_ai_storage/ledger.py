@@ -162,11 +162,17 @@ class Ledger:
         with self._database.change() as connection:
             self._end(connection, _leased(connection, claimed), StudyState.FAILED, now, reason=reason)
 
-    def postpone(self, claimed: ClaimedStudy, until: datetime, reason: str, now: datetime) -> None:
-        """The study is read again from `until` on; raises LeaseLost when it is no longer the caller's."""
+    def postpone(
+        self, claimed: ClaimedStudy, until: datetime, reason: str, now: datetime, *, counts: bool = False
+    ) -> None:
+        """The study is read again from `until` on; raises LeaseLost when it is no longer the caller's.
+
+        The attempt that this one was is forgotten, unless it `counts`.
+        """
         with self._database.change() as connection:
             study = _leased(connection, claimed)
-            reopen(connection, study, touched_at=until, revision=study.revision)
+            attempts = study.attempts if counts else 0
+            reopen(connection, study, touched_at=until, revision=study.revision, attempts=attempts)
             self._note_of(connection, study, "postpone", None, now, detail=reason)
 
     def requeue(self, study_instance_uid: str, now: datetime) -> bool:

@@ -44,6 +44,7 @@ class Receipt(StrEnum):
     NEW = "new"
     RESENT = "resent"
     RESENT_DIFFERENT = "resent with other content"
+    OF_ANOTHER_STUDY = "known in another study"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,13 +116,16 @@ def test_pieces_that_end_in_an_error_leave_nothing(store: InstanceStore, tmp_pat
 
 def test_a_sweep_takes_away_what_an_earlier_run_had_begun_and_no_more(store: InstanceStore, tmp_path: Path) -> None:
     kept = store.keep([b"whole"])
+    incoming = tmp_path / "instances" / "incoming"
     for name in ("a", "b"):
-        (tmp_path / "instances" / "incoming" / f"{name}.part").write_bytes(b"half")
+        (incoming / f"{name}.part").write_bytes(b"half")
+    leftovers = store.leftovers()
+    (incoming / "c.part").write_bytes(b"just coming in")
 
-    assert store.sweep() == 2
+    store.sweep(leftovers)
 
-    assert files_under(tmp_path) == [store.locate(kept)]
-    assert store.sweep() == 0
+    assert set(files_under(tmp_path)) == {store.locate(kept), incoming / "c.part"}
+    assert store.leftovers() == [incoming / "c.part"]
 
 
 def test_only_the_owner_can_read_the_database(tmp_path: Path) -> None:

@@ -54,6 +54,16 @@ def test_a_resent_instance_is_kept_once_and_counted_once(ledger: Ledger, databas
     assert actions(database) == [("receive", "kept"), ("resend", "resent")]
 
 
+def test_an_instance_that_is_known_in_another_study_belongs_to_none(ledger: Ledger, database: Database) -> None:
+    stranger = replace(arrived(study=f"{STUDY}.7"), sop_instance_uid=arrived().sop_instance_uid)
+
+    receipts = [ledger.record(arrived()), ledger.record(stranger)]
+
+    assert receipts == [Receipt.NEW, Receipt.OF_ANOTHER_STUDY]
+    assert seen(database).instances == (arrived(),)
+    assert actions(database, f"{STUDY}.7") == []
+
+
 def test_of_two_contents_with_one_uid_the_first_is_kept(ledger: Ledger, database: Database) -> None:
     first, second = arrived(content=b"first"), arrived(content=b"second")
 

@@ -147,6 +147,17 @@ def test_a_postponed_study_is_claimed_again_from_its_time_on(ledger: Ledger, dat
     assert actions(database)[-2] == ("postpone", None)
 
 
+def test_an_attempt_that_met_a_disk_that_is_away_may_count(ledger: Ledger, database: Database) -> None:
+    ledger.record(arrived())
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        claimed = claim(ledger)
+        assert claimed.attempts == attempt
+        ledger.postpone(claimed, STABLE - TERMS.stable_after, "OSError", STABLE, counts=True)
+
+    assert ledger.claim_stable(STABLE, TERMS) is None
+    assert seen(database).study.state is StudyState.FAILED
+
+
 def test_only_the_holder_of_the_lease_can_postpone(ledger: Ledger, database: Database) -> None:
     ledger.record(arrived())
     first = claim(ledger)

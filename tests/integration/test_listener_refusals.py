@@ -98,6 +98,17 @@ def test_what_is_no_instance_is_refused_and_the_association_takes_the_next(inbox
     assert new <= {kept, *tmp_path.glob("ledger.sqlite*")}
 
 
+def test_an_instance_that_is_known_in_another_study_is_refused(inbox: Inbox, tmp_path: Path) -> None:
+    instance = make_instance(stored=SMALL)
+    first = file_of(tmp_path, instance).rename(tmp_path / "first.dcm")
+    instance.StudyInstanceUID = "1.2.3.4"
+    second = file_of(tmp_path, instance)
+
+    assert push(inbox.port, first, second, first) == [0x0000, CANNOT_UNDERSTAND, 0x0000]
+
+    assert refusals(inbox) == [("0xC000", "MODALITY")]
+
+
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
 def test_an_instance_without_its_identifiers_is_refused(keyword: str, inbox: Inbox, tmp_path: Path) -> None:
     bad, good = radiograph(tmp_path, **{keyword: None}), radiograph(tmp_path)

@@ -122,6 +122,15 @@ def test_a_study_is_delivered_only_when_the_node_finds_what_it_was_sent(bench: B
     assert len(bench.keeper.received) == 2
 
 
+def test_a_result_whose_file_is_damaged_keeps_no_other_from_its_proof(bench: Bench) -> None:
+    with keeping(bench.keeper, FIND):
+        bench.deliver()
+        bench.store.locate(bench.objects[0].file).write_bytes(b"")
+        bench.prove()
+
+    assert set(bench.states) == {DeliveryState.SENT, DeliveryState.ACCEPTED}
+
+
 def test_a_node_that_forgets_gets_everything_again_with_the_same_bytes(bench: Bench) -> None:
     bench.keeper.forgets = True
     with keeping(bench.keeper, FIND):

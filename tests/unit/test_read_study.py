@@ -94,6 +94,28 @@ def test_a_film_that_the_gate_refuses_is_answered_in_the_report_of_the_others(tm
     assert "not analysed: NOT_FRONTAL" in reading.priority.reasons
 
 
+@pytest.mark.parametrize("keyword", ["PatientID", "IssuerOfPatientID"])
+def test_a_film_of_another_patient_in_the_study_is_not_read_and_the_report_says_so(
+    keyword: str, tmp_path: Path
+) -> None:
+    film, other = bright(StudyInstanceUID=STUDY, **{keyword: "ONE"}), bright(StudyInstanceUID=STUDY, **{keyword: "TWO"})
+
+    reading = _read(tmp_path, film, other)
+
+    assert _kinds(reading) == ["capture", "report"]
+    assert [item.refusal.reason for item in reading.readings if item.refusal] == [RefusalReason.OTHER_PATIENT]
+    report = reading.objects[1].dataset
+    assert report[keyword].value == "ONE"
+    assert validation_errors(report, tmp_path) == []
+    assert [item.ConceptCodeSequence[0].CodeValue for item in content_items(report, "NA")] == ["NA16"]
+
+
+def test_a_film_without_a_patient_id_contradicts_nobody(tmp_path: Path) -> None:
+    films = [bright(StudyInstanceUID=STUDY, PatientID=patient) for patient in ("", "ONE", "")]
+
+    assert [item.refusal for item in _read(tmp_path, *films).readings] == [None] * 3
+
+
 def test_a_study_of_refused_radiographs_has_a_report_and_nothing_else(tmp_path: Path) -> None:
     reading = _read(
         tmp_path, dark(StudyInstanceUID=STUDY, Modality="MR"), dark(StudyInstanceUID=STUDY, PatientAge="060Y")
