@@ -56,6 +56,8 @@ class WebServer:
         with listening:
             import uvicorn  # noqa: PLC0415 - see above
 
+            from .connection import ImpatientConnection  # noqa: PLC0415 - see above
+
             configuration = uvicorn.Config(
                 self._build(),
                 log_config=None,
@@ -63,7 +65,7 @@ class WebServer:
                 lifespan="off",
                 ws="none",
                 loop="asyncio",
-                http="h11",
+                http=ImpatientConnection,
                 server_header=False,
                 limit_concurrency=_MOST_REQUESTS,
                 timeout_keep_alive=5,

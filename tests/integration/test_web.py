@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tests.fakes import TinyClassifier
 from .disks import small_disk
 from .peers import HOST, Archive, associated, contexts_for, nobody, push, store_as
 from .services import Gated, Running, radiograph
+from .waiting import wait_until
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -126,3 +129,37 @@ def test_an_http_port_that_is_taken_does_not_keep_instances_out(
     service.stop()
 
     assert (service.http_port, accepted) == (None, [0x0000])
+
+
+def test_connections_that_send_no_whole_request_keep_nobody_out_for_long(
+    settings_with: Callable[..., Settings],
+) -> None:
+    service = Service(settings_with(), load=tiny, port=0, http_port=0)
+    service.start()
+    port = service.http_port
+    wait_until(lambda: get(port, "/healthz")[0] == 200)
+    beginnings = (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+
+    with ExitStack() as opened:
+        for beginning in beginnings * 14:
+            idle = opened.enter_context(socket.create_connection((HOST, port)))
+            idle.sendall(beginning)
+        wait_until(lambda: get(port, "/healthz")[0] == 503)
+        wait_until(lambda: get(port, "/healthz")[0] == 200, within=15)
+    service.stop()
+
+
+def test_a_connection_is_kept_for_the_requests_that_follow_each_other(settings_with: Callable[..., Settings]) -> None:
+    service = Service(settings_with(), load=tiny, port=0, http_port=0)
+    service.start()
+    connection = HTTPConnection(HOST, service.http_port or 0, timeout=30)
+
+    answers = []
+    for _ in range(3):
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        answers.append((answer.status, answer.read(), connection.sock is not None))
+    connection.close()
+    service.stop()
+
+    assert answers == [(200, b'{"status":"ok"}', True)] * 3
