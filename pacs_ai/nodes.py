@@ -1,5 +1,6 @@
 """The nodes of the settings: remote AEs, which results go to over DIMSE, and services that take them over DICOMweb."""
 
+import ipaddress
 import os
 import re
 from typing import Annotated, Any, Literal, Self
@@ -13,6 +14,8 @@ _RESERVED = "PACS_AI_"
 _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 2
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_NO_HOST = re.compile(r"[\s\x00-\x1f\x7f\\/:@?#\[\]]")
+_LONGEST_HOST = 253  # RFC 1035 2.3.4, as it is written with dots
 
 
 def _ae_title(value: str) -> str:
@@ -21,6 +24,40 @@ def _ae_title(value: str) -> str:
         message = "an AE title has 1 to 16 printable ASCII characters and no backslash"
         raise ValueError(message)
     return value.strip()
+
+
+def host_name(value: str) -> str:
+    """An IP address, or a name that can be looked up; raises ValueError.
+
+    A name that cannot be written for the DNS is an error of another kind each time that somebody is called by it.
+    """
+    if is_address(value):
+        return value
+    try:
+        is_name = 0 < len(value.encode("idna")) <= _LONGEST_HOST  # refuses an empty label, or one over 63 characters
+    except UnicodeError:
+        is_name = False
+    if not is_name or _NO_HOST.search(value):
+        message = (
+            "a host is an IP address, or a name of 253 characters at most whose parts between the dots have 1 to 63; "
+            "no port stands in it"
+        )
+        raise ValueError(message)
+    return value
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address, of version 4 or 6."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _listening_host(value: str) -> str:
+    """As a host; empty for every address of this machine."""
+    return host_name(value) if value else value
 
 
 def _url(value: str) -> str:
@@ -35,6 +72,7 @@ def _url(value: str) -> str:
     if parts.port == 0:
         message = "0 is no port"
         raise ValueError(message)
+    host_name(parts.hostname)
     return value.rstrip("/")
 
 
@@ -58,6 +96,8 @@ def must_belong_together(certificate: str, key: str) -> None:
 
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+HostName = Annotated[str, AfterValidator(host_name)]
+ListeningHost = Annotated[str, AfterValidator(_listening_host)]
 NodeName = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -87,7 +127,7 @@ class Node(Section):
 
     name: NodeName
     ae_title: AeTitle
-    host: str
+    host: HostName
     port: Port
     proof: Literal["none", "commitment", "c-find", "qido"] = "none"
     tls: NodeTls | None = None

@@ -21,7 +21,18 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from pydantic_settings import SettingsError as UnreadableSource
 
 from .errors import SettingsError
-from .nodes import AeTitle, Node, NodeOfEitherKind, NodeTls, Port, Section, WebNode, must_belong_together
+from .nodes import (
+    AeTitle,
+    ListeningHost,
+    Node,
+    NodeOfEitherKind,
+    NodeTls,
+    Port,
+    Section,
+    WebNode,
+    host_name,
+    must_belong_together,
+)
 
 __all__ = ["DicomSettings", "Node", "NodeTls", "Settings", "WebNode", "load_settings"]
 
@@ -52,6 +63,22 @@ def _network(value: str) -> str:
 
 
 AddressRange = Annotated[str, AfterValidator(_network)]
+
+
+def _repository(value: str) -> str:
+    """A host and a port, or empty; an address of IPv6 stands in brackets."""
+    if not value:
+        return value
+    host, _, port = value.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
+        message = "an audit record repository is host:port, with a port from 1 to 65535"
+        raise ValueError(message)
+    host_name(_without_brackets(host))
+    return value
+
+
+def _without_brackets(host: str) -> str:
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _is_loopback(host: str) -> bool:
@@ -90,7 +117,7 @@ class DicomSettings(Section):
     """The DICOM port."""
 
     ae_title: AeTitle = "PACS_AI"
-    host: str = "0.0.0.0"  # noqa: S104 - a PACS is another machine
+    host: ListeningHost = "0.0.0.0"  # noqa: S104 - a PACS is another machine
     port: Port = 11112
     allowed_calling_ae_titles: tuple[AeTitle, ...] = ()
     allowed_addresses: tuple[AddressRange, ...] = ()
@@ -153,7 +180,7 @@ class DeliverySettings(Section):
 class AtnaSettings(NodeTls):
     """The audit record repository (PS3.15 A.5) that has our audit messages; without an address there is none."""
 
-    address: Annotated[str, Field(pattern=r"^$|^\S+:\d{1,5}$")] = ""
+    address: Annotated[str, AfterValidator(_repository)] = ""
     transport: Literal["tls", "udp"] = "tls"
     source: str = ""
 
@@ -166,7 +193,7 @@ class AtnaSettings(NodeTls):
     def host_and_port(self) -> tuple[str, int]:
         """The parts of the address."""
         host, _, port = self.address.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _without_brackets(host), int(port)
 
     @property
     def tls(self) -> NodeTls | None:
@@ -186,7 +213,7 @@ class HttpSettings(Section):
     """Health and metrics; port 0 is off, like `enabled = false`. Beyond loopback a token is asked for."""
 
     enabled: bool = True
-    host: str = "127.0.0.1"
+    host: ListeningHost = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     token_env: str = ""
 

@@ -32,7 +32,8 @@ class Repository:
                 self._by_datagrams(messages)
             else:
                 self._by_tls(messages, self.context())
-        except (OSError, SettingsError) as error:  # a certificate may be wrong amid its renewal
+        # A certificate may be wrong amid its renewal; a name that cannot be one is no OSError to Python.
+        except (OSError, UnicodeError, SettingsError) as error:
             message = f"the audit record repository {self.host}:{self.port} does not take messages: {_words(error)}"
             raise PeerUnreachable(message) from error
 
@@ -63,7 +64,7 @@ def syslog_message(content: bytes, at: datetime, *, host: str, process: int) -> 
     return header.encode("ascii", errors="replace") + _BOM + content
 
 
-def _words(error: OSError | SettingsError) -> str:
+def _words(error: OSError | UnicodeError | SettingsError) -> str:
     if isinstance(error, ssl.SSLError):
         return getattr(error, "verify_message", None) or error.reason or "TLS failed"
     return getattr(error, "strerror", None) or str(error)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from pacs_ai.errors import NotFound, WrongUsage
 from pacs_ai.settings import Node, NodeTls, Settings, WebNode
 
@@ -49,7 +51,7 @@ def split_target(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 def peer_of(
     target: Sequence[str], settings: Settings, titles: Titles, seconds: Seconds, tls: Callable[[], NodeTls | None]
 ) -> Peer:
-    """NotFound where the settings have no node of this name; WrongUsage for a port that is none."""
+    """NotFound where the settings have no node of this name; WrongUsage for a host, port or title that is none."""
     if len(target) == 1:
         node = _named(target[0], settings)
         return _by_web(node, seconds) if isinstance(node, WebNode) else _by_dimse(node, titles.calling, seconds)
@@ -57,8 +59,15 @@ def peer_of(
     if not 1 <= int(port) <= 65535:
         message = f"{port} is no port: 1 to 65535"
         raise WrongUsage(message)
-    node = Node(name="peer", ae_title=titles.called, host=host, port=int(port), tls=tls())
-    return _by_dimse(node, titles.calling, seconds)
+    return _by_dimse(_unnamed(host, int(port), titles, tls()), titles.calling, seconds)
+
+
+def _unnamed(host: str, port: int, titles: Titles, tls: NodeTls | None) -> Node:
+    try:
+        return Node(name="peer", ae_title=titles.called, host=host, port=port, tls=tls)
+    except ValidationError as error:
+        message = "; ".join(str(found["msg"]).removeprefix("Value error, ") for found in error.errors())
+        raise WrongUsage(message) from error
 
 
 def _named(name: str, settings: Settings) -> Node | WebNode:

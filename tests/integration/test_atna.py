@@ -244,6 +244,12 @@ def test_a_certificate_that_has_gone_is_a_failed_try(database: Database, tmp_pat
         telling.forward()
 
 
+@pytest.mark.parametrize("context", [None, ssl.create_default_context])
+def test_a_name_that_cannot_be_looked_up_is_a_repository_that_is_away(context: Callable[[], ssl.SSLContext]) -> None:
+    with pytest.raises(PeerUnreachable, match=r"a\.\.b:6514 does not take messages"):
+        Repository(host="a..b", port=6514, context=context).take([b"x"])
+
+
 @SQLITE
 def test_over_udp_each_message_is_a_datagram(database: Database) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:

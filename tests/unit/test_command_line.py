@@ -211,6 +211,13 @@ def test_an_echo_to_nobody_ends_with_4_and_says_so(run: Run) -> None:
     assert f"PACS@127.0.0.1:{port} cannot be reached" in ended.stderr
 
 
+def test_an_echo_to_a_host_that_cannot_be_ends_with_2_and_says_so(run: Run) -> None:
+    ended = run("echo", "pacs..example", "104")
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("a host is an IP address, or a name of 253 characters at most")
+
+
 def test_a_model_that_is_not_the_one_of_its_card_ends_with_1(run: Run, tmp_path: Path) -> None:
     card = lines(run("model", "show", "--json").stdout)[0]
     (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")

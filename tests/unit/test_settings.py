@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pacs_ai.errors import SettingsError
 from pacs_ai.nodes import token_problems
-from pacs_ai.settings import HttpSettings, Node, Settings, WebNode, load_settings
+from pacs_ai.settings import AtnaSettings, HttpSettings, Node, Settings, WebNode, load_settings
 
 SHIPPED = Path(__file__).parents[2] / "config" / "pacs-ai.toml"
 WEB_NODE = '[[nodes]]\nname = "web"\nurl = "https://pacs/dicom-web/"\n'
@@ -221,6 +221,53 @@ def test_what_is_no_address_or_holds_a_secret_is_refused_and_not_repeated(url: s
 
     assert problem.startswith("nodes.0.url: ")
     assert "secret" not in problem
+
+
+LONG = ".".join(["abcdefghi"] * 26)
+
+
+@pytest.mark.parametrize("host", ["a..b", ".pacs", "pa cs", "pacs:104", "http://pacs", "x" * 64, LONG])
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [
+        ("nodes.0.host", '[[nodes]]\nname = "pacs"\nae_title = "ORTHANC"\nport = 104\nhost = "{host}"'),
+        ("audit.atna.address", '[audit.atna]\naddress = "{host}:514"'),
+        ("dicom.host", '[dicom]\nhost = "{host}"'),
+        ("http.host", '[http]\nhost = "{host}"\ntoken_env = "TOKEN"'),
+    ],
+)
+def test_a_host_that_cannot_be_looked_up_is_refused(host: str, key: str, content: str, problems: Any) -> None:
+    (problem,) = problems(content.format(host=host))
+
+    assert problem.startswith(f"{key}: a host is an IP address, or a name of 253 characters at most")
+
+
+@pytest.mark.parametrize("host", ["", "[::1]"])
+def test_a_node_has_a_host_without_brackets(host: str, problems: Any) -> None:
+    (problem,) = problems(NODE.format(name="pacs").replace("127.0.0.1", host))
+
+    assert problem.startswith("nodes.0.host: a host is ")
+
+
+def test_a_web_node_of_an_impossible_host_is_refused(problems: Any) -> None:
+    (problem,) = problems('[[nodes]]\nname = "pacs"\nurl = "https://pacs..example/dicom-web"')
+
+    assert problem.startswith("nodes.0.url: a host is ")
+
+
+@pytest.mark.parametrize(
+    "host", ["pacs", "pacs.example.", "127.0.0.1", "::1", "fe80::1%eth0", "pacs_1", "röntgen.example", "x" * 63]
+)
+def test_addresses_and_names_are_hosts(host: str) -> None:
+    assert Node(name="pacs", ae_title="ORTHANC", host=host, port=104).host == host
+    assert AtnaSettings(address=f"[{host}]:514" if ":" in host else f"{host}:514").host_and_port == (host, 514)
+
+
+@pytest.mark.parametrize("address", ["audit.example", "audit.example:99999", "audit.example:0", "audit.example:", ":x"])
+def test_an_audit_record_repository_needs_a_port_that_can_be(address: str, problems: Any) -> None:
+    (problem,) = problems(f'[audit.atna]\naddress = "{address}"')
+
+    assert problem == "audit.atna.address: an audit record repository is host:port, with a port from 1 to 65535"
 
 
 def test_a_web_node_needs_no_more_than_its_address(tmp_path: Path) -> None:
