@@ -33,14 +33,14 @@ class WebServer:
         """Connections are accepted and answered soon; returns the port, None where it cannot be opened."""
         wanted = self._settings.port if port is None else port
         try:
-            listening = socket.create_server((self._settings.host, wanted), backlog=_BACKLOG)
+            listening = _listen(self._settings.host, wanted)
         except OSError as error:
             log.error("the HTTP port %d cannot be opened: %s", wanted, error.strerror)  # noqa: TRY400 - no fault of the code
             return None
         self._thread = Thread(target=self._serve, args=(listening,), name="web", daemon=True)
         self._thread.start()
         opened = int(listening.getsockname()[1])
-        log.info("HTTP on %s:%d", self._settings.host, opened)
+        log.info("HTTP on %s port %d", self._settings.host, opened)
         return opened
 
     def stop(self) -> None:
@@ -74,6 +74,13 @@ class WebServer:
             self._server = uvicorn.Server(configuration)
             if not self._stopping.is_set():
                 self._server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if ":" not in host:
+        return socket.create_server((host, port), backlog=_BACKLOG)
+    both = socket.has_dualstack_ipv6()  # "::" is every address of this machine, those of version 4 among them
+    return socket.create_server((host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=both)
 
 
 def token_of(settings: HttpSettings, environment: Callable[[str], str | None]) -> str:

@@ -31,9 +31,9 @@ def tiny(_settings: object, _card: object) -> TinyClassifier:
     return TinyClassifier()
 
 
-def get(port: int | None, path: str, *, token: str = "") -> tuple[int, str]:
+def get(port: int | None, path: str, *, token: str = "", host: str = HOST) -> tuple[int, str]:
     assert port is not None
-    connection = HTTPConnection(HOST, port, timeout=30)
+    connection = HTTPConnection(host, port, timeout=30)
     connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
     answer = connection.getresponse()
     try:
@@ -163,3 +163,19 @@ def test_a_connection_is_kept_for_the_requests_that_follow_each_other(settings_w
     service.stop()
 
     assert answers == [(200, b'{"status":"ok"}', True)] * 3
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+@pytest.mark.parametrize(("host", "asked"), [("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")])
+def test_the_http_port_is_opened_for_ipv6_too(
+    host: str, asked: str, settings_with: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHERS_TOKEN", "sesame")
+    http = HttpSettings(host=host, port=nobody(), token_env="WATCHERS_TOKEN")  # noqa: S106 - a name
+    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0)
+
+    service.start()
+    status, _ = get(service.http_port, "/healthz", host=asked)
+    service.stop()
+
+    assert status == 200
