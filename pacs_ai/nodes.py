@@ -99,6 +99,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 HostName = Annotated[str, AfterValidator(host_name)]
 ListeningHost = Annotated[str, AfterValidator(_listening_host)]
 NodeName = Annotated[str, Field(min_length=1, max_length=64)]
+VariableName = Annotated[str, AfterValidator(_variable)]
 
 
 class Section(BaseModel):
@@ -152,7 +153,7 @@ class WebNode(Section):
     name: NodeName
     url: Annotated[str, AfterValidator(_url)]
     proof: Literal["none", "qido", "commitment", "c-find"] = "none"
-    token_env: Annotated[str, AfterValidator(_variable)] = ""
+    token_env: VariableName = ""
     max_request_mb: Annotated[int, Field(ge=1, le=2048)] = 32
     tls: NodeTls | None = None
 
@@ -203,12 +204,17 @@ def token_of(node: WebNode) -> str | None:
     """The bearer token of a node (RFC 6750), None where it has none; SettingsError, which does not tell it."""
     if not node.token_env:
         return None
-    token = os.environ.get(node.token_env, "").strip()
+    return bearer_token(node.token_env, os.environ.get(node.token_env))
+
+
+def bearer_token(variable: str, value: str | None) -> str:
+    """The token that an environment variable holds, without the white space around it; SettingsError for none."""
+    token = (value or "").strip()
     if not token:
-        message = f"token_env: the environment variable {node.token_env} is not set"
+        message = f"token_env: the environment variable {variable} is not set, or empty"
         raise SettingsError(message)
     if not _TOKEN.fullmatch(token):
-        message = f"token_env: what the environment variable {node.token_env} holds is no bearer token"
+        message = f"token_env: what the environment variable {variable} holds is no bearer token"
         raise SettingsError(message)
     return token
 

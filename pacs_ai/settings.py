@@ -29,6 +29,7 @@ from .nodes import (
     NodeTls,
     Port,
     Section,
+    VariableName,
     WebNode,
     host_name,
     must_belong_together,
@@ -215,7 +216,7 @@ class HttpSettings(Section):
     enabled: bool = True
     host: ListeningHost = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    token_env: str = ""
+    token_env: VariableName = ""
 
     @property
     def is_on(self) -> bool:

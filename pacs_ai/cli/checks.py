@@ -11,6 +11,7 @@ from pacs_ai.errors import ModelError, SettingsError
 from pacs_ai.inference.card import ModelCard, read_card, verify
 from pacs_ai.nodes import token_problems
 from pacs_ai.stores import open_database
+from pacs_ai.web.server import token_of
 
 from .options import ConfigOption, JsonOption, settings_of
 from .output import print_json, print_table
@@ -35,6 +36,10 @@ def config_check(config: ConfigOption = None) -> None:
 
     settings = settings_of(config)
     problems = [*certificate_problems(settings), *token_problems(settings.nodes)]
+    try:
+        token_of(settings.http, os.environ.get)
+    except SettingsError as error:
+        problems.append(str(error))
     try:
         read_card(settings.model.path)
     except ModelError as error:

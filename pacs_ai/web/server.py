@@ -7,6 +7,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from pacs_ai.errors import SettingsError
+from pacs_ai.nodes import bearer_token
 from pacs_ai.settings import HttpSettings
 
 if TYPE_CHECKING:
@@ -84,11 +85,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def token_of(settings: HttpSettings, environment: Callable[[str], str | None]) -> str:
-    """The token that requests have to show, empty for none; SettingsError when the named variable is empty."""
+    """The token that requests have to show, empty for none; SettingsError when the named variable holds none."""
     if not settings.token_env:
         return ""
-    token = environment(settings.token_env)
-    if not token:
-        message = f"http.token_env: the environment variable {settings.token_env} is empty or not set"
-        raise SettingsError(message)
-    return token
+    try:
+        return bearer_token(settings.token_env, environment(settings.token_env))
+    except SettingsError as error:
+        message = f"http.{error}"
+        raise SettingsError(message) from error

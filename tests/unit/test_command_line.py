@@ -218,6 +218,17 @@ def test_an_echo_to_a_host_that_cannot_be_ends_with_2_and_says_so(run: Run) -> N
     assert ended.stderr.startswith("a host is an IP address, or a name of 253 characters at most")
 
 
+def test_a_token_of_the_http_port_that_is_not_there_is_a_problem_of_the_settings(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "watched.toml"
+    path.write_text('[http]\ntoken_env = "NOT_SET_ANYWHERE"\n', encoding="utf-8")
+
+    checked, served = run("config", "check", "-c", path), run("serve", "-c", path, cwd=tmp_path)
+
+    said = "http.token_env: the environment variable NOT_SET_ANYWHERE is not set, or empty\n"
+    assert (checked.returncode, checked.stderr) == (2, f"{path}: {said}")
+    assert (served.returncode, served.stderr) == (2, said)
+
+
 def test_a_model_that_is_not_the_one_of_its_card_ends_with_1(run: Run, tmp_path: Path) -> None:
     card = lines(run("model", "show", "--json").stdout)[0]
     (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
