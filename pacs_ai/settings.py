@@ -82,6 +82,21 @@ def _without_brackets(host: str) -> str:
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
+def _database(value: str) -> str:
+    """The URL of a database, or empty; one that is refused is not repeated, for a password stands in it."""
+    if not value:
+        return value
+    from pacs_ai_storage.urls import is_database_url  # noqa: PLC0415 - SQLite in `data` needs no URL
+
+    if not is_database_url(value):
+        message = (
+            "no database that is known here: write postgresql+psycopg://user@host/name (postgres:// is not known to "
+            "SQLAlchemy), or leave it empty for SQLite in `data`"
+        )
+        raise ValueError(message)
+    return value
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -205,7 +220,7 @@ class AtnaSettings(NodeTls):
 class AuditSettings(Section):
     """Where ledger and audit log are, how long events stay, and who else has them."""
 
-    url: str = ""
+    url: Annotated[str, AfterValidator(_database)] = ""
     keep_days: Annotated[int, Field(ge=1)] = 190
     atna: AtnaSettings = AtnaSettings()
 
@@ -234,7 +249,13 @@ class HttpSettings(Section):
 class Settings(BaseSettings):
     """The effective settings: environment before file before default."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=_PREFIX, env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
+    )
 
     data: Path = Path("pacs-ai-data")
     dicom: DicomSettings = DicomSettings()

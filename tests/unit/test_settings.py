@@ -270,6 +270,29 @@ def test_an_audit_record_repository_needs_a_port_that_can_be(address: str, probl
     assert problem == "audit.atna.address: an audit record repository is host:port, with a port from 1 to 65535"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://reader:s3cret@host/name",
+        "postgresql:/reader:s3cret@host/name",
+        "postgresql+psycopg2://reader:s3cret@host/name",
+        "postgresql+psycopg://reader:s3cret@host:port/name",
+        "nosuch://reader:s3cret@host/name",
+        "not a URL s3cret",
+    ],
+)
+def test_a_url_of_no_known_database_is_refused_and_not_repeated(url: str, problems: Any) -> None:
+    (problem,) = problems(f'[audit]\nurl = "{url}"')
+
+    assert problem.startswith("audit.url: no database that is known here: write postgresql+psycopg://user@host/name ")
+    assert "s3cret" not in problem
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:////data/ledger.sqlite", "postgresql+psycopg://reader:s3cret@host/name"])
+def test_sqlite_and_postgresql_are_known_databases(url: str) -> None:
+    assert Settings(audit={"url": url}).audit.url == url
+
+
 def test_a_web_node_needs_no_more_than_its_address(tmp_path: Path) -> None:
     (node,) = load_settings(written(tmp_path, WEB_NODE)).nodes
 
