@@ -81,7 +81,11 @@ def _export_head(settings: Settings, path: Path) -> None:
     with existing_database(settings) as database, database.read() as connection:
         link = current_head(connection)
     signed: SignedLink = _signing_key(settings).sign(Purpose.HEAD, link, now())
-    write_head(signed, path)
+    try:
+        write_head(signed, path)
+    except OSError as error:
+        message = f"{path}: the signed head cannot be written ({error.strerror}); name a file in a folder that is there"
+        raise PacsAiError(message) from error
     typer.echo(f"event {signed.sequence}, {signed.sha256}, signed in {path}", err=True)
 
 

@@ -309,6 +309,16 @@ def test_the_log_is_verified_against_its_signed_head_and_a_changed_event_is_name
     assert changed.stderr == "event 4 was changed\n"
 
 
+def test_a_head_that_cannot_be_written_ends_with_1_and_says_where(run: Run, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "pacs-ai-data", tmp_path / "pacs-ai-data")
+
+    ended = run("audit", "export", "--head", "missing/head.json", cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("missing/head.json: the signed head cannot be written (No such file or directory)")
+    assert len(ended.stderr.splitlines()) == 1
+
+
 def test_young_events_are_not_pruned(run: Run) -> None:
     recently = f"{datetime.now(UTC) - timedelta(days=100):%Y-%m-%d}"
 
