@@ -6,6 +6,8 @@ import sys
 from typing import Annotated
 
 import typer
+from pacs_ai_storage.database import LedgerUnavailable
+from pacs_ai_storage.versions import WrittenByNewerVersion
 
 from pacs_ai import __version__
 from pacs_ai.errors import PacsAiError
@@ -55,6 +57,13 @@ def main() -> None:
     except PacsAiError as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
+    except WrittenByNewerVersion as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+    except LedgerUnavailable as error:
+        said = " ".join(str(error).split())  # a driver says it in several lines
+        typer.echo(f"{said}; check audit.url and that its server runs, or the file in `data`", err=True)
+        sys.exit(1)
     except Exception:
         logging.getLogger("pacs_ai").exception("pacs-ai stopped because of a fault; please report the lines below")
         sys.exit(1)

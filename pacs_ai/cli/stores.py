@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from pacs_ai_storage.database import SQLITE_NAME, Database, schema_revision
 from pacs_ai_storage.schema import NEWEST_REVISION
+from pacs_ai_storage.versions import must_not_be_newer
 from pacs_ai_storage.views import studies_named
 
 from pacs_ai.errors import NotFound, PacsAiError
@@ -32,13 +33,14 @@ def one_study(database: Database, name: str) -> str:
 
 @contextmanager
 def existing_database(settings: Settings) -> Iterator[Database]:
-    """The database, at this version's schema; NotFound when there is none, PacsAiError when it is another version's."""
+    """The database, at this version's schema; NotFound when there is none, PacsAiError when it is an older one."""
     if not settings.audit.url and not (settings.data / SQLITE_NAME).is_file():
         message = f"no database in {settings.data.resolve()}; name the settings file with -c, or start `pacs-ai serve`"
         raise NotFound(message)
     database = open_database(settings)
     try:
         found = schema_revision(database)
+        must_not_be_newer(found)
         if found != NEWEST_REVISION:
             message = f"the database has schema {found}, this version needs {NEWEST_REVISION}; run `pacs-ai migrate`"
             raise PacsAiError(message)

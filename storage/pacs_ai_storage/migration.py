@@ -7,11 +7,13 @@ from alembic.config import Config
 
 from .database import Database, schema_revision
 from .schema import NEWEST_REVISION
+from .versions import must_not_be_newer
 
 
 def migrate(database: Database) -> tuple[str | None, str]:
-    """The schema is this version's; returns the revision before and after."""
+    """The schema is this version's; returns the revision before and after. Raises WrittenByNewerVersion."""
     before = schema_revision(database)
+    must_not_be_newer(before)
     if before != NEWEST_REVISION:
         configuration = alembic_configuration()
         with database.change() as connection:

@@ -201,6 +201,38 @@ def test_without_a_database_queries_end_with_3_and_say_where_they_looked(run: Ru
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_database_that_is_away_ends_with_1_and_one_sentence_without_its_password(run: Run, tmp_path: Path) -> None:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        path = tmp_path / "away.toml"
+        url = f"postgresql+psycopg://reader:s3cret@127.0.0.1:{probe.getsockname()[1]}/name"
+        path.write_text(f'[audit]\nurl = "{url}"\n', encoding="utf-8")
+        ended = run("worklist", "-c", path)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (sentence,) = ended.stderr.splitlines()
+    assert sentence.startswith("the database does not answer: ")
+    assert "check audit.url" in sentence
+    assert "s3cret" not in sentence
+
+
+@pytest.mark.parametrize("arguments", [["worklist"], ["migrate"], ["serve"]])
+def test_a_database_of_a_newer_version_ends_with_1_and_the_advice_to_install_that(
+    arguments: list[str], run: Run, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "pacs-ai-data", tmp_path / "pacs-ai-data")
+    with closing(sqlite3.connect(tmp_path / "pacs-ai-data" / SQLITE_NAME)) as database:
+        database.executescript("UPDATE alembic_version SET version_num = '9999'")
+
+    ended = run(*arguments, cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    said = ended.stderr.splitlines()[-1]
+    assert said.startswith("the database was written by a newer version")
+    assert "install that version" in said
+    assert "Traceback" not in ended.stderr
+
+
 def test_an_echo_to_nobody_ends_with_4_and_says_so(run: Run) -> None:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
