@@ -1,7 +1,9 @@
 """`audit query`, `audit show` and `audit replay`."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -84,10 +86,12 @@ def audit_query(  # noqa: PLR0913 - one parameter for each option
         asked = _question(database, given, limit, named)
         if save is not None:
             _keep(database, asked, save)
-        _answer(database, asked, Format.JSON if as_json else form)
+        show = _answer(database, asked)
         if settings.audit.atna.is_on:
             # Audit Log Used (PS3.15 A.5.3.2); what was looked for is nobody's business.
+            # Before anything is shown: whoever reads has time to go away, as `head -1` does.
             Ledger(database).note(AuditEvent(at=now(), actor="operator", action="query-log"))
+    show(Format.JSON if as_json else form)
 
 
 def _question(database: Database, given: audit.AuditFilter, limit: int | None, named: str | None) -> Question:
@@ -107,13 +111,14 @@ def _keep(database: Database, asked: Question, name: str) -> None:
         raise WrongUsage(message) from error
 
 
-def _answer(database: Database, asked: Question, form: Format) -> None:
+def _answer(database: Database, asked: Question) -> Callable[[Format], None]:
+    """What was found, to be printed in a format."""
     wanted = narrowed(asked, now().astimezone())
     with database.read() as connection:
         if asked.built_in is BuiltIn.NOT_ANALYSED:
-            print_rows([asdict(row) for row in audit.not_analysed(connection, wanted)], form, columns=_COUNTED)
-        else:
-            print_events(audit.query(connection, wanted), form)
+            rows = [asdict(row) for row in audit.not_analysed(connection, wanted)]
+            return partial(print_rows, rows, columns=_COUNTED)
+        return partial(print_events, audit.query(connection, wanted))
 
 
 def audit_show(

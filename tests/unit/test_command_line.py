@@ -351,6 +351,21 @@ def test_a_head_that_cannot_be_written_ends_with_1_and_says_where(run: Run, fold
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_that_the_log_was_searched_is_in_it_even_where_nobody_reads_the_answer(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "pacs-ai-data", tmp_path / "pacs-ai-data")
+    (tmp_path / "pacs-ai.toml").write_text('[audit.atna]\naddress = "127.0.0.1:514"\ntransport = "udp"\n', "utf-8")
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with os.fdopen(writer, "wb") as nobody:
+        subprocess.run([COMMAND, "audit", "query"], cwd=tmp_path, stdout=nobody, check=False, timeout=120)
+
+    (searched,) = lines(run("audit", "query", "--json", "--action", "query-log", cwd=tmp_path).stdout)
+    assert searched["actor"] == "operator"
+
+
 def test_young_events_are_not_pruned(run: Run) -> None:
     recently = f"{datetime.now(UTC) - timedelta(days=100):%Y-%m-%d}"
 
