@@ -1,7 +1,11 @@
 """Syslog messages (RFC 5424) over TLS (RFC 5425) or UDP (RFC 5426), as PS3.15 A.6 asks for."""
 
+import errno
 import socket
 import ssl
+import struct
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +16,7 @@ _PRIORITY = 10 * 8 + 5  # security/authorisation messages; normal but significan
 _MESSAGE_ID = "DICOM+RFC3881"
 _BOM = b"\xef\xbb\xbf"
 _SECONDS = 10.0
+_PAUSE = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +28,7 @@ class Repository:
     context: Callable[[], ssl.SSLContext] | None
 
     def take(self, messages: Sequence[bytes]) -> None:
-        """The repository has been sent all of them, over TLS with its end of the connection closed after them.
+        """The repository has been sent all of them, over TLS with the connection ended by both after that.
 
         Raises PeerUnreachable where it may lack any: then all are to be sent again.
         """
@@ -50,11 +55,56 @@ class Repository:
         ):
             for message in messages:
                 connection.sendall(b"%d %b" % (len(message), message))
+            _wait_until_acknowledged(connection)
             # Syslog has no answers. TLS has one: a close that is answered was read, and all that came before it.
             try:
                 connection.unwrap()
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 return  # it closed without the alert; a connection with anything unread would have been reset
+            _wait_until_ended(connection)
+
+
+def _wait_until_acknowledged(connection: ssl.SSLSocket) -> None:
+    """The other machine has every byte, and had not closed the connection before; only Linux says what it lacks.
+
+    A close that came earlier would be taken for the answer to ours, and what is sent after it is read by nobody.
+    """
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        lacking = _unacknowledged(connection)
+        _must_be_open(connection)
+        if not lacking:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(errno.ETIMEDOUT, "what was sent is not acknowledged")
+        time.sleep(_PAUSE)
+
+
+def _unacknowledged(connection: ssl.SSLSocket) -> int:
+    if sys.platform != "linux":
+        return 0
+    import fcntl  # noqa: PLC0415 - Unix alone has them
+    import termios  # noqa: PLC0415
+
+    count: bytes = fcntl.ioctl(connection, termios.TIOCOUTQ, struct.pack("i", 0))  # SIOCOUTQ, by its other name
+    return int(struct.unpack("i", count)[0])
+
+
+def _must_be_open(connection: ssl.SSLSocket) -> None:
+    """Raises OSError where the repository has closed, or says anything; tickets of TLS 1.3 are read over."""
+    connection.settimeout(0)
+    try:
+        connection.recv(1)
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        connection.settimeout(_SECONDS)
+        return
+    raise ConnectionAbortedError(errno.ECONNABORTED, "it closed the connection before all was sent")
+
+
+def _wait_until_ended(connection: socket.socket) -> None:
+    """The repository has ended it too; ConnectionResetError where it left anything unread (RFC 1122 4.2.2.13)."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.recv(1)
 
 
 def syslog_message(content: bytes, at: datetime, *, host: str, process: int) -> bytes:

@@ -6,7 +6,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -232,6 +232,31 @@ def test_what_a_listener_has_not_read_is_told_again(database: Database, hospital
         thread.join()
 
     assert len(telling.follower.next_events(9)) == 1
+
+
+@pytest.mark.parametrize("is_polite", [True, False])
+def test_a_close_that_does_not_answer_ours_is_no_receipt(hospital: Authority, *, is_polite: bool) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pair = hospital.sign("deaf")
+    context.load_cert_chain(pair.certificate, pair.key)
+    messages = [b"12"] * 3
+    all_but_our_close = 3 * (len(b"2 12") + 22)  # as records of TLS 1.3 (RFC 8446 5.2)
+
+    def end_without_reading(server: socket.socket) -> None:
+        connection = context.wrap_socket(server.accept()[0], server_side=True)
+        wait_until(lambda: len(socket.socket.recv(connection, 4096, socket.MSG_PEEK)) > all_but_our_close)
+        connection.settimeout(0)
+        if is_polite:
+            with suppress(OSError):
+                connection.unwrap()
+        connection.close()
+
+    with socket.create_server((HOST, 0)) as server:
+        thread = threading.Thread(target=end_without_reading, args=(server,))
+        thread.start()
+        with pytest.raises(PeerUnreachable, match="does not take messages"):
+            to(server.getsockname()[1], hospital).take(messages)
+        thread.join()
 
 
 @SQLITE
