@@ -1,6 +1,7 @@
 """Syslog messages (RFC 5424) over TLS (RFC 5425) or UDP (RFC 5426), as PS3.15 A.6 asks for."""
 
 import errno
+import logging
 import socket
 import ssl
 import struct
@@ -9,8 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from pacs_ai.errors import PeerUnreachable, SettingsError
+
+log = logging.getLogger(__name__)
 
 _PRIORITY = 10 * 8 + 5  # security/authorisation messages; normal but significant
 _MESSAGE_ID = "DICOM+RFC3881"
@@ -46,7 +50,7 @@ class Repository:
         kind, _, _, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)[0]
         with socket.socket(kind, socket.SOCK_DGRAM) as sender:
             for message in messages:
-                sender.sendto(message, address)
+                _send(sender, message, address)
 
     def _by_tls(self, messages: Sequence[bytes], context: ssl.SSLContext) -> None:
         with (
@@ -62,6 +66,20 @@ class Repository:
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 return  # it closed without the alert; a connection with anything unread would have been reset
             _wait_until_ended(connection)
+
+
+def _send(sender: socket.socket, message: bytes, address: Any) -> None:  # noqa: ANN401 - a family has its own form
+    try:
+        sender.sendto(message, address)
+    except OSError as error:
+        if error.errno != errno.EMSGSIZE:
+            raise
+        # It would hold up all that comes after it for ever.
+        log.warning(
+            "an audit message of %d bytes is more than a datagram holds and is left out; audit.atna.transport = 'tls' "
+            "has no such limit",
+            len(message),
+        )
 
 
 def _wait_until_acknowledged(connection: ssl.SSLSocket) -> None:

@@ -289,6 +289,27 @@ def test_over_udp_each_message_is_a_datagram(database: Database) -> None:
     assert heard.events == [("DICOM Instances Transferred", "0")]
 
 
+@SQLITE
+def test_a_message_that_no_datagram_holds_does_not_hold_up_the_others(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind((HOST, 0))
+        listener.settimeout(10)
+        telling = forwarder(database, Repository(host=HOST, port=listener.getsockname()[1], context=None))
+        Ledger(database).record(replace(arrived(1), patient_id="PAT-7" * 14_000))
+        Ledger(database).record(arrived(2, study=f"{STUDY}9"))
+        telling.forward()
+
+        heard = Heard(port=0, frames=[listener.recv(65536)])
+
+    (told,) = [message.find(".//Instance") for message in heard.messages]
+    assert told is not None
+    assert told.attrib["UID"] == f"{STUDY}9.1.2"
+    assert "more than a datagram holds" in caplog.text
+    assert "PAT-7" not in caplog.text
+
+
 def call_as_another(port: int) -> "subprocess.CompletedProcess[bytes]":
     line = ["echoscu", "-aec", "SOMEBODY", HOST, str(port)]
     return subprocess.run(line, capture_output=True, check=False, timeout=60)
