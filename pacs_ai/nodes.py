@@ -60,6 +60,14 @@ def _listening_host(value: str) -> str:
     return host_name(value) if value else value
 
 
+def _node_name(value: str) -> str:
+    """A name as the audit log lists several of them, parted by commas."""
+    if "," in value or value != value.strip() or not value.isprintable():
+        message = "the name of a node has no comma, no control character, and no space before or behind it"
+        raise ValueError(message)
+    return value
+
+
 def _url(value: str) -> str:
     """The base of a DICOMweb service, without a slash behind; nothing secret may stand in it."""
     parts = urlsplit(value)
@@ -98,7 +106,7 @@ AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 HostName = Annotated[str, AfterValidator(host_name)]
 ListeningHost = Annotated[str, AfterValidator(_listening_host)]
-NodeName = Annotated[str, Field(min_length=1, max_length=64)]
+NodeName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_node_name)]
 VariableName = Annotated[str, AfterValidator(_variable)]
 
 

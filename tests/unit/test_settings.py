@@ -153,6 +153,15 @@ def test_two_nodes_of_one_name_are_refused(problems: Any) -> None:
     assert problem == "nodes: two nodes have the same name"
 
 
+@pytest.mark.parametrize("name", ["pacs,archive", " pacs", "pacs ", "pa\\ncs"])
+def test_a_name_that_the_audit_log_cannot_list_beside_others_is_refused(name: str, problems: Any) -> None:
+    (problem,) = problems(NODE.format(name=name))
+
+    assert problem == (
+        "nodes.0.name: the name of a node has no comma, no control character, and no space before or behind it"
+    )
+
+
 def test_nodes_of_different_names_stand_in_their_order(tmp_path: Path) -> None:
     path = written(tmp_path, NODE.format(name="pacs") + NODE.format(name="archive"))
 
