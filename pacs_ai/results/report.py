@@ -12,10 +12,11 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import Comprehensive3DSRStorage
 
 from pacs_ai.findings import Refusal
-from pacs_ai.header import items, number, numbers, text
+from pacs_ai.header import number, numbers, text
 
 from .equipment import new_instance, sign, stamp
 from .facts import MANUFACTURER, Author, Edition, ReadImage, RefusedImage, date_and_time
+from .procedure import procedure_code
 from .refusal_codes import CODES, DESIGNATOR, REASON, scheme_identification
 from .source import patient_and_study, patient_orientation, take_over
 from .uids import derive_uid
@@ -47,7 +48,6 @@ VERTICAL_SPACING = CodedConcept("111066", "DCM", "Vertical Pixel Spacing")
 IMAGE_LIBRARY = CodedConcept("111028", "DCM", "Image Library")
 IMAGE_LIBRARY_GROUP = CodedConcept("126200", "DCM", "Image Library Group")
 _IMAGING_MEASUREMENTS = "126010"
-_REPLACEMENT = "\ufffd"  # where bytes were not of the declared character set
 _MODALITIES = {
     "CR": CodedConcept("CR", "DCM", "Computed Radiography"),
     "DX": CodedConcept("DX", "DCM", "Digital Radiography"),
@@ -78,7 +78,8 @@ def build_report(
         *(part for image in refused for part in (text(image.header, "SOPInstanceUID"), *_said(image.refusal))),
     )
     report = new_instance(Comprehensive3DSRStorage, derive_uid("report", *key))
-    take_over(patient_and_study(first), report)
+    carried = patient_and_study(first)
+    take_over(carried, report)
     _series(report, study, author, is_read=bool(images))
     _document(report, edition)
     evidence = [part for image, capture in images for part in (image.header, capture)]
@@ -87,7 +88,7 @@ def build_report(
     ]
     groups = [_group(image, capture, author, key) for image, capture in images]
     groups += [_refused_group(image, author, key) for image in refused]
-    for element in _content(groups, headers, author)[0]:
+    for element in _content(groups, headers, author, _procedure(carried, headers[1:]))[0]:
         report.add(element)
     if refused:
         report.CodingSchemeIdentificationSequence = [scheme_identification()]
@@ -148,11 +149,14 @@ def _referenced_series(series_instance_uid: str, found: list[Dataset]) -> Datase
 
 
 def _content(
-    groups: Sequence[sr.MeasurementsAndQualitativeEvaluations], headers: Sequence[Dataset], author: Author
+    groups: Sequence[sr.MeasurementsAndQualitativeEvaluations],
+    headers: Sequence[Dataset],
+    author: Author,
+    procedure: CodedConcept,
 ) -> sr.MeasurementReport:
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=_device(author)),
-        procedure_reported=_procedure(headers),
+        procedure_reported=procedure,
         title=codes.DCM.ImagingMeasurementReport,
         imaging_measurements=list(groups),
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(language=ENGLISH),
@@ -182,13 +186,9 @@ def _device(author: Author) -> sr.ObserverContext:
     )
 
 
-def _procedure(headers: Sequence[Dataset]) -> CodedConcept:
-    for header in headers:
-        for item in items(header, "ProcedureCodeSequence"):
-            parts = [text(item, keyword) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
-            if all(part.isprintable() and part for part in parts) and _REPLACEMENT not in parts[2]:
-                return CodedConcept(*parts)
-    return CHEST_RADIOGRAPH
+def _procedure(carried: Dataset, others: Sequence[Dataset]) -> CodedConcept:
+    found = procedure_code(carried, others)
+    return CHEST_RADIOGRAPH if found is None else CodedConcept.from_dataset(found, copy=False)
 
 
 def _group(

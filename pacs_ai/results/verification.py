@@ -261,5 +261,9 @@ def _meanings(content: Sequence[Dataset]) -> Iterator[str]:
 
 
 def _code(item: Dataset, keyword: str) -> Code:
+    """Value and scheme of the first code; the value is one of three attributes (PS3.3 8.8)."""
     found = items(item, keyword)
-    return (text(found[0], "CodeValue"), text(found[0], "CodingSchemeDesignator")) if found else ("", "")
+    if not found:
+        return "", ""
+    values = (text(found[0], one) for one in ("CodeValue", "LongCodeValue", "URNCodeValue"))
+    return next(filter(None, values), ""), text(found[0], "CodingSchemeDesignator")

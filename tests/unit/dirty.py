@@ -11,6 +11,8 @@ from tests.builders import part10
 
 from .making import header_of_bytes, make_film
 
+# Explicit VR Little Endian: these have two reserved bytes and a length of four (PS3.5 7.1.2).
+_LONG = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
 _LATIN_1, _UTF_8 = "Müller^Jürgen".encode("latin-1"), "Müller^Jürgen".encode()
 _KANJI = b"Yamada^Tarou=" + b"\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"
 _CYRILLIC = "Люксембург^Роза".encode("iso8859-5")
@@ -46,6 +48,23 @@ def _one(keyword: str, content: bytes | tuple[str, bytes], *repairs: str, whole:
 def _sequence(content: bytes) -> tuple[str, bytes]:
     """One item of a sequence with these bytes."""
     return "SQ", b"\xfe\xff\x00\xe0" + len(content).to_bytes(4, "little") + content
+
+
+def _item(**elements: bytes | tuple[str, bytes]) -> tuple[str, bytes]:
+    """One item of a sequence with these elements, in the order of their tags."""
+    content = b""
+    for keyword in sorted(elements, key=Tag):
+        stands = elements[keyword]
+        vr, value = stands if isinstance(stands, tuple) else (dictionary_VR(keyword), stands)
+        content += _element(Tag(keyword), vr, value)
+    return _sequence(content)
+
+
+def _element(tag: BaseTag, vr: str, value: bytes) -> bytes:
+    start = tag.group.to_bytes(2, "little") + tag.element.to_bytes(2, "little") + vr.encode()
+    padded = value + b" " * (len(value) % 2)
+    length = b"\0\0" + len(padded).to_bytes(4, "little") if vr in _LONG else len(padded).to_bytes(2, "little")
+    return start + length + padded
 
 
 _TYPE_2 = (
@@ -108,6 +127,30 @@ DIRTY: dict[str, Dirty] = {
         "ProcedureCodeSequence",
         _sequence(b"\x08\x00\x00\x01SH\x12\x00" + b"C" * 18 + b"\x08\x00\x04\x01LO\x06\x00Thorax"),
         "left out: no valid SH",
+    ),
+    "procedure with a long code": _one(
+        "ProcedureCodeSequence",
+        _item(LongCodeValue=b"12345678901234567890", CodingSchemeDesignator=b"SCT", CodeMeaning=b"Thorax"),
+    ),
+    "procedure with a URN": _one("ProcedureCodeSequence", _item(URNCodeValue=b"urn:oid:1.2.3", CodeMeaning=b"Thorax")),
+    "procedure with a scheme too long": _one(
+        "ProcedureCodeSequence",
+        _item(CodeValue=b"BRO", CodingSchemeDesignator=b"S" * 17, CodeMeaning=b"Thorax"),
+        "left out: no valid SH",
+    ),
+    "procedure with a meaning too long": _one(
+        "ProcedureCodeSequence",
+        _item(CodeValue=b"BRO", CodingSchemeDesignator=b"SCT", CodeMeaning=b"M" * 70),
+        "left out: no valid LO",
+    ),
+    "procedure in UTF-8 without a character set": Dirty(
+        elements={
+            "SpecificCharacterSet": None,
+            "ProcedureCodeSequence": _item(
+                CodeValue=b"BRO", CodingSchemeDesignator=b"SCT", CodeMeaning="Tórax".encode()
+            ),
+        },
+        repairs=("SpecificCharacterSet rewritten: none is declared; they fit ISO_IR 192",),
     ),
     "procedure whose items are garbage": _one(
         "ProcedureCodeSequence",
@@ -190,8 +233,6 @@ UID_WARNINGS = (
     "ignore:Invalid value for VR UI",
     "ignore:The value length .74. exceeds the maximum length of 64 allowed for VR UI",
 )
-# Explicit VR Little Endian: these have two reserved bytes and a length of four (PS3.5 7.1.2).
-_LONG = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
 
 
 def make_dirty_film(name: str) -> bytes:
@@ -220,13 +261,6 @@ def _start(header: Dataset, tag: BaseTag) -> int:
     found = header.get_item(tag)
     value_at = found.value_tell if isinstance(found, RawDataElement) else found.file_tell
     return int(value_at) - (12 if found.VR in _LONG else 8)
-
-
-def _element(tag: BaseTag, vr: str, value: bytes) -> bytes:
-    start = tag.group.to_bytes(2, "little") + tag.element.to_bytes(2, "little") + vr.encode()
-    padded = value + b" " * (len(value) % 2)
-    length = b"\0\0" + len(padded).to_bytes(4, "little") if vr in _LONG else len(padded).to_bytes(2, "little")
-    return start + length + padded
 
 
 def make_dirty_header(name: str) -> Dataset:

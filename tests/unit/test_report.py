@@ -12,8 +12,9 @@ from pacs_ai.results.capture import build_capture
 from pacs_ai.results.facts import Author, Edition
 from pacs_ai.results.report import build_report
 from pacs_ai.results.verification import check_report
-from tests.builders import part10
+from tests.builders import code, part10
 
+from .dirty import make_dirty_header
 from .making import (
     AUTHOR,
     FIRST,
@@ -317,3 +318,33 @@ def test_a_procedure_code_without_its_scheme_is_left_out(tmp_path: Path) -> None
 
     assert "ProcedureCodeSequence" not in report
     assert validation_errors(report, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("procedure in UTF-8 without a character set", "Tórax"),
+        ("procedure with a long code", "Thorax"),
+        ("procedure with a URN", "Plain chest X-ray"),
+        ("procedure with a scheme too long", "Plain chest X-ray"),
+        ("procedure with a meaning too long", "Plain chest X-ray"),
+    ],
+)
+def test_the_procedure_reported_is_the_one_that_the_report_carries(name: str, expected: str) -> None:
+    report = _report(make_dirty_header(name))
+
+    assert _one(report, "121058").ConceptCodeSequence[0].CodeMeaning == expected
+
+
+def test_the_procedure_of_another_image_is_reported_in_the_character_set_of_the_report() -> None:
+    without = make_film(SpecificCharacterSet="ISO_IR 100", ProcedureCodeSequence=None, StudyInstanceUID="1.2.3.4")
+    procedure = [code("BRO", "SCT", "Tórax")]
+    reported = []
+    for declared in ("ISO_IR 100", "ISO_IR 192"):
+        other = make_film(SpecificCharacterSet=declared, ProcedureCodeSequence=procedure, StudyInstanceUID="1.2.3.4")
+        images = [make_read_image(make_header(film)) for film in (without, other)]
+        captures = [build_capture(image, AUTHOR, "positive", WHEN) for image in images]
+        report = read_back(build_report(list(zip(images, captures, strict=True)), AUTHOR, FIRST))
+        reported.append(_one(report, "121058").ConceptCodeSequence[0].CodeMeaning)
+
+    assert reported == ["Tórax", "Plain chest X-ray"]
