@@ -1,10 +1,8 @@
 """One element of a source: the bytes it stood in, and its value where that is valid."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 
-from pydicom import config
 from pydicom.charset import encode_string
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
@@ -12,27 +10,16 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
-from pydicom.valuerep import PersonName, validate_value
+from pydicom.valuerep import PersonName
 
 from pacs_ai.header import PARSE_ERRORS, quietly
 
 from .character_set import CharacterSet
+from .validity import TEXT, Invalid, check
 
 Element = DataElement | RawDataElement
-TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _NUMBERS = frozenset({"AT", "FD", "FL", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "UL", "US", "UV"})
-_CHECKED = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "DS", "IS"})
-# Values that are narrower than their VR (PS3.3 C.7.1.1, C.12.1).
-_NARROWER = {
-    "PatientSex": ("[MFO]", "not one of M, F, O"),
-    "TimezoneOffsetFromUTC": (r"[+-]\d{4}", "not an offset like +0100"),
-}
 _SPECIFIC_CHARACTER_SET = 0x00080005
-_DELETE = "\x7f"  # of the control characters the one that pydicom lets pass (PS3.5 6.1.3)
-
-
-class Invalid(Exception):
-    """An attribute cannot be carried; the message is why, without its value."""
 
 
 def element_of(dataset: Dataset, tag: BaseTag | str, read_as: Sequence[str]) -> Element | None:
@@ -107,7 +94,7 @@ def valid(dataset: Dataset, found: Element, chosen: CharacterSet) -> DataElement
         raise Invalid(message)
     else:
         converted = _converted(dataset, found, chosen.encodings)
-    _check(converted)
+    check(converted.tag, converted.VR, [str(item) for item in _many(converted.value)])
     return converted
 
 
@@ -117,23 +104,6 @@ def _converted(dataset: Dataset, found: RawDataElement, encodings: list[str]) ->
             return convert_raw_data_element(found, encoding=encodings, ds=dataset)
     except PARSE_ERRORS as error:
         message = f"cannot be read as {stated_vr(found)}"
-        raise Invalid(message) from error
-
-
-def _check(element: DataElement) -> None:
-    if element.value in (None, "") or element.VR not in _CHECKED:
-        return
-    pattern, why = _NARROWER.get(element.keyword, ("", ""))
-    if pattern and not re.fullmatch(pattern, str(element.value).strip()):
-        raise Invalid(why)
-    if element.VR in TEXT and any(_DELETE in str(item) for item in _many(element.value)):
-        message = "a control character"
-        raise Invalid(message)
-    try:
-        for item in _many(element.value):
-            validate_value(element.VR, item if isinstance(item, PersonName) else str(item), config.RAISE)
-    except ValueError as error:
-        message = f"no valid {element.VR}"
         raise Invalid(message) from error
 
 

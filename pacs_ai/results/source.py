@@ -13,8 +13,9 @@ from pydicom.sequence import Sequence
 from pacs_ai.header import PARSE_ERRORS, number, numbers, quietly, text, texts, value
 
 from .character_set import CharacterSet, character_set, encodings_read
-from .elements import TEXT, Invalid, content_of, element_of, stated_vr, texts_in, valid, valid_items, verbatim
+from .elements import content_of, element_of, stated_vr, texts_in, valid, valid_items, verbatim
 from .repair import Mended, Repair
+from .validity import TEXT, Invalid
 
 # Carried as they are, even where they break the rules of their VR: archives match on them.
 IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyInstanceUID", "StudyID")

@@ -45,6 +45,14 @@ def _one(keyword: str, content: bytes | tuple[str, bytes], *repairs: str, whole:
     return Dirty(elements={keyword: content}, repairs=said, whole=whole)
 
 
+def _in_arabic(keyword: str, content: str, repair: str) -> Dirty:
+    """Digits of the Arabic script, in UTF-8."""
+    digits = content.translate({ord("0") + digit: 0x660 + digit for digit in range(10)})
+    return Dirty(
+        elements={"SpecificCharacterSet": b"ISO_IR 192", keyword: digits.encode()}, repairs=(f"{keyword} {repair}",)
+    )
+
+
 def _sequence(content: bytes) -> tuple[str, bytes]:
     """One item of a sequence with these bytes."""
     return "SQ", b"\xfe\xff\x00\xe0" + len(content).to_bytes(4, "little") + content
@@ -93,6 +101,10 @@ DIRTY: dict[str, Dirty] = {
     "age without unit": _one("PatientAge", b"58", "left out: no valid AS"),
     "age without zeros": _one("PatientAge", b"5Y", "left out: no valid AS"),
     "size in words": _one("PatientSize", b"tall", "left out: no valid DS"),
+    "size in Arabic digits": _in_arabic("PatientSize", "1.02", "left out: no valid DS"),
+    "weight in Arabic digits": _in_arabic("PatientWeight", "15", "left out: no valid DS"),
+    "study date in Arabic digits": _in_arabic("StudyDate", "20260105", "emptied: no valid DA"),
+    "time zone in Arabic digits": _in_arabic("TimezoneOffsetFromUTC", "+0300", "left out: not an offset like +0100"),
     "weight as a number": _one("PatientWeight", ("US", b"\x10\x00"), "left out: VR US, not DS"),
     "size under UN": _one("PatientSize", ("UN", b"1.02")),
     "time zone in words": _one("TimezoneOffsetFromUTC", b"Berlin", "left out: not an offset like +0100"),
