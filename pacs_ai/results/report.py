@@ -240,9 +240,14 @@ def _refused_group(
     )
     group[0].ContentSequence.append(_region(source))
     group[0].ContentSequence.append(
-        sr.TextContentItem(COMMENT, image.refusal.detail, sr.RelationshipTypeValues.CONTAINS)
+        sr.TextContentItem(COMMENT, _printable(image.refusal.detail), sr.RelationshipTypeValues.CONTAINS)
     )
     return group
+
+
+def _printable(words: str) -> str:
+    """The words in what every character set holds: a detail quotes what a header says."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in words)
 
 
 @lru_cache(maxsize=4)

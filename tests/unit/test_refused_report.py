@@ -136,6 +136,15 @@ def test_an_image_without_rows_is_reported_without_them(tmp_path: Path) -> None:
     assert content_items(report, "110910") == []
 
 
+def test_a_detail_that_quotes_garbage_is_written_in_ascii(tmp_path: Path) -> None:
+    header = make_header(make_film(SpecificCharacterSet="ISO_IR 144", PatientName="Люк", ReferringPhysicianName=""))
+
+    report = _report(_refused(header, detail="Body Part Examined is BRAÇO\x07."))
+
+    assert dump_report(report, tmp_path).returncode == 0
+    assert [item.TextValue for item in content_items(report, "121106")] == ["Body Part Examined is BRA?O?."]
+
+
 def test_the_codes_written_down_are_those_in_use() -> None:
     text = (Path(__file__).parents[2] / "docs" / "codes.md").read_text(encoding="utf-8")
 
