@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from datetime import date
 
 from pydicom import config
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_VM, keyword_for_tag
 from pydicom.tag import BaseTag
 from pydicom.valuerep import validate_value
 
@@ -14,9 +15,21 @@ _ASCII = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 # Values that are narrower than their VR (PS3.3 C.7.1.1, C.12.1).
 _NARROWER = {
     "PatientSex": ("[MFO]", "not one of M, F, O"),
-    "TimezoneOffsetFromUTC": (r"[+-]\d{4}", "not an offset like +0100"),
+    "TimezoneOffsetFromUTC": (
+        r"\+((0\d|1[0-3])[0-5]\d|1400)|-(?!0000)((0\d|1[01])[0-5]\d|1200)",
+        "not an offset like +0100",
+    ),
 }
-_DELETE = "\x7f"  # of the control characters the one that pydicom lets pass (PS3.5 6.1.3)
+# One date or time; pydicom takes ranges too, which stand in queries only.
+_ONE_TIME = {
+    "DA": r"\d{8}",
+    "TM": r"\d\d(\d\d(\d\d(\.\d{1,6})?)?)?",
+    "DT": r"\d{4}(\d\d(\d\d(\d\d(\d\d(\d\d(\.\d{1,6})?)?)?)?)?)?([+-][01]\d{3})?",
+}
+# Formatted texts may hold TAB, LF, FF and CR; others hold no control character (PS3.5 6.1.3).
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_OF_FORMATTED = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_FORMATTED = frozenset({"LT", "ST", "UT"})
 
 
 class Invalid(Exception):
@@ -30,18 +43,41 @@ def check(tag: BaseTag, vr: str, values: Sequence[str]) -> None:
     pattern, why = _NARROWER.get(keyword_for_tag(tag), ("", ""))
     if pattern and not re.fullmatch(pattern, "\\".join(values).strip(), re.ASCII):
         raise Invalid(why)
+    if len(values) > 1 and dictionary_VM(tag) == "1":
+        message = "more than one value"
+        raise Invalid(message)
+    check_one = _check_text if vr in TEXT else _check_code
     for value in values:
-        _check_value(vr, value)
+        check_one(vr, value)
 
 
-def _check_value(vr: str, value: str) -> None:
-    if vr in TEXT and _DELETE in value:
+def _check_text(vr: str, value: str) -> None:
+    if (_CONTROL_OF_FORMATTED if vr in _FORMATTED else _CONTROL).search(value):
         message = "a control character"
         raise Invalid(message)
-    message = f"no valid {vr}"
-    if vr in _ASCII and not value.isascii():
+    _check_form(vr, value)
+
+
+def _check_code(vr: str, value: str) -> None:
+    """Of what is written in the default repertoire, and in a form of its own."""
+    _check_form(vr, value)
+    is_one = vr not in _ONE_TIME or not value or re.fullmatch(_ONE_TIME[vr], value.strip(" "), re.ASCII)
+    if not (value.isascii() and is_one and (vr != "DA" or not value or _is_of_the_calendar(value))):
+        message = f"no valid {vr}"
         raise Invalid(message)
+
+
+def _is_of_the_calendar(value: str) -> bool:
+    try:
+        date.fromisoformat(value.strip(" "))
+    except ValueError:
+        return False
+    return True
+
+
+def _check_form(vr: str, value: str) -> None:
     try:
         validate_value(vr, value, config.RAISE)
     except ValueError as error:
+        message = f"no valid {vr}"
         raise Invalid(message) from error
