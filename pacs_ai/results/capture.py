@@ -16,7 +16,7 @@ from pacs_ai.header import number, numbers, text, texts
 
 from . import drawing
 from .equipment import code_item, new_instance, sign, stamp
-from .facts import Author, ReadImage, date_and_time
+from .facts import Author, ReadImage, date_and_time, in_zone_of
 from .localisation import is_localised
 from .source import is_lossy, patient_and_study, patient_orientation, take_over
 from .uids import derive_uid
@@ -37,13 +37,15 @@ def build_capture(
     heat_map = _map_to_draw(image, policy)
     key = (text(image.header, "SOPInstanceUID"), *author.key, policy, when.isoformat(), str(rerun))
     capture = new_instance(SecondaryCaptureImageStorage, derive_uid("capture", *key))
-    take_over(patient_and_study(image.header), capture)
-    _series(capture, image.header, author, when)
-    _image(capture, image, when, draws_map=heat_map is not None)
+    carried = patient_and_study(image.header)
+    take_over(carried, capture)
+    said_at = in_zone_of(carried, when)
+    _series(capture, image.header, author, said_at)
+    _image(capture, image, said_at, draws_map=heat_map is not None)
     ratio = _pixels(capture, _drawn(image, author, heat_map))
     _derivation(capture, image.header, draws_map=heat_map is not None)
     _lossy(capture, image.header, ratio)
-    sign(capture, author, when)
+    sign(capture, author, said_at)
     return capture
 
 

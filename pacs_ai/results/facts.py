@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from pacs_ai.findings import ModelIdentity, Reading, Refusal
+from pacs_ai.header import text
 
 from .uids import derive_uid
 
@@ -82,3 +83,14 @@ class RefusedImage:
 def date_and_time(when: datetime) -> tuple[str, str]:
     """DA and TM of a time."""
     return when.strftime("%Y%m%d"), when.strftime("%H%M%S")
+
+
+def in_zone_of(carried: Dataset, when: datetime) -> datetime:
+    """The time in the zone that results carry of their source: it holds for every time of theirs (PS3.3 C.12.1).
+
+    Where none is carried, or where the time itself has none, it is as it was.
+    """
+    offset = text(carried, "TimezoneOffsetFromUTC")
+    if not offset or when.tzinfo is None:
+        return when
+    return when.astimezone(datetime.strptime(offset, "%z").tzinfo)

@@ -1,6 +1,7 @@
 """The Structured Report: Comprehensive 3D SR, TID 1500, one measurement group for each radiograph, read or not."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +16,7 @@ from pacs_ai.findings import Refusal
 from pacs_ai.header import number, numbers, text
 
 from .equipment import new_instance, sign, stamp
-from .facts import MANUFACTURER, Author, Edition, ReadImage, RefusedImage, date_and_time
+from .facts import MANUFACTURER, Author, Edition, ReadImage, RefusedImage, date_and_time, in_zone_of
 from .procedure import procedure_code
 from .refusal_codes import CODES, DESIGNATOR, REASON, scheme_identification
 from .source import patient_and_study, patient_orientation, take_over
@@ -80,8 +81,9 @@ def build_report(
     report = new_instance(Comprehensive3DSRStorage, derive_uid("report", *key))
     carried = patient_and_study(first)
     take_over(carried, report)
+    when = in_zone_of(carried, edition.when)
     _series(report, study, author, is_read=bool(images))
-    _document(report, edition)
+    _document(report, edition, when)
     evidence = [part for image, capture in images for part in (image.header, capture)]
     report.CurrentRequestedProcedureEvidenceSequence = [
         _evidence(study, [*evidence, *(image.header for image in refused)])
@@ -92,8 +94,8 @@ def build_report(
         report.add(element)
     if refused:
         report.CodingSchemeIdentificationSequence = [scheme_identification()]
-    stamp(report, edition.when)
-    sign(report, author, edition.when)
+    stamp(report, when)
+    sign(report, author, when)
     return report
 
 
@@ -107,7 +109,7 @@ def _series(report: Dataset, study: str, author: Author, *, is_read: bool) -> No
     report.ReferencedPerformedProcedureStepSequence = []
 
 
-def _document(report: Dataset, edition: Edition) -> None:
+def _document(report: Dataset, edition: Edition, when: datetime) -> None:
     """SR Document General module (PS3.3 C.17.2): final, verified by nobody, in place of the one before.
 
     It is partial where it cannot answer for an image that an earlier report had.
@@ -116,7 +118,7 @@ def _document(report: Dataset, edition: Edition) -> None:
     report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "FINAL"
     if edition.not_kept is not None:
         report.CompletionFlag, report.CompletionFlagDescription = "PARTIAL", edition.not_kept
-    report.ContentDate, report.ContentTime = date_and_time(edition.when)
+    report.ContentDate, report.ContentTime = date_and_time(when)
     report.PerformedProcedureCodeSequence = []
     if edition.predecessor is not None:
         study = text(edition.predecessor, "StudyInstanceUID")

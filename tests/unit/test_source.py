@@ -1,15 +1,29 @@
 """What results take over: identity as it is, the rest only where it is valid, in a character set that holds it."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
 
+from pacs_ai.results.capture import build_capture
+from pacs_ai.results.facts import Edition
+from pacs_ai.results.report import build_report
 from pacs_ai.results.source import IDENTITY, is_lossy, patient_and_study, take_over
 from tests.builders import code, make_instance, part10
 
-from .making import header_of_bytes, make_dirty, make_film, make_header, make_results, raw_element, read_back
+from .making import (
+    AUTHOR,
+    header_of_bytes,
+    make_dirty,
+    make_film,
+    make_header,
+    make_read_image,
+    make_results,
+    raw_element,
+    read_back,
+)
 from .peers import validation_errors
 
 LATIN_1 = "Müller^Jürgen"
@@ -265,3 +279,20 @@ def test_what_is_taken_over_goes_before_what_was_there() -> None:
 @pytest.mark.parametrize(("told", "expected"), [("01", True), ("00", False), ("", False), (None, False)])
 def test_a_source_is_lossy_when_it_says_so(told: str | None, expected: bool) -> None:
     assert is_lossy(make_instance(LossyImageCompression=told)) is expected
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [("+0900", "20260106013000"), ("-0330", "20260105130000"), (None, "20260105163000"), ("Berlin", "20260105163000")],
+)
+def test_every_time_of_a_result_is_in_the_zone_that_it_carries(offset: str | None, expected: str) -> None:
+    when = datetime(2026, 1, 5, 16, 30, tzinfo=UTC)
+    image = make_read_image(make_dirty(TimezoneOffsetFromUTC=offset))
+    capture = build_capture(image, AUTHOR, "positive", when)
+    report = build_report([(image, capture)], AUTHOR, Edition(revision=1, when=when))
+
+    for result in map(read_back, (capture, report)):
+        assert result.ContentDate + result.ContentTime == expected
+        assert result.InstanceCreationDate + result.InstanceCreationTime == expected
+        assert result.ContributingEquipmentSequence[0].ContributionDateTime == expected
+    assert capture.DateOfSecondaryCapture + capture.TimeOfSecondaryCapture == expected
