@@ -1,10 +1,10 @@
 """One element of a source: the bytes it stood in, and its value where that is valid."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 
 from pydicom.charset import encode_string
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -19,7 +19,6 @@ from .validity import TEXT, Invalid, check
 
 Element = DataElement | RawDataElement
 _NUMBERS = frozenset({"AT", "FD", "FL", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "UL", "US", "UV"})
-_SPECIFIC_CHARACTER_SET = 0x00080005
 
 
 def element_of(dataset: Dataset, tag: BaseTag | str, read_as: Sequence[str]) -> Element | None:
@@ -105,43 +104,3 @@ def _converted(dataset: Dataset, found: RawDataElement, encodings: list[str]) ->
     except PARSE_ERRORS as error:
         message = f"cannot be read as {stated_vr(found)}"
         raise Invalid(message) from error
-
-
-def valid_items(found: Iterable[Dataset], chosen: CharacterSet, read_as: Sequence[str]) -> list[Dataset]:
-    """Copies of items with their standard attributes; raises Invalid where one of these is not valid."""
-    return [_valid_item(item, chosen, read_as) for item in found]
-
-
-def _valid_item(item: Dataset, chosen: CharacterSet, read_as: Sequence[str]) -> Dataset:
-    copied = Dataset()
-    for tag in _standard_tags(item):
-        try:
-            if dictionary_VR(tag) == "SQ":
-                copied[tag] = DataElement(tag, "SQ", valid_items(item[tag].value or [], chosen, read_as))
-            elif (found := element_of(item, tag, read_as)) is not None:
-                copied[tag] = valid(item, found, chosen)
-        except PARSE_ERRORS as error:
-            message = "an item cannot be read"
-            raise Invalid(message) from error
-    return copied
-
-
-def texts_in(dataset: Dataset, read_as: Sequence[str]) -> Iterator[bytes]:
-    """The bytes of every text in an item and in the items below it, as far as they can be read."""
-    for tag in _standard_tags(dataset):
-        try:
-            if dictionary_VR(tag) == "SQ":
-                for item in dataset[tag].value or []:
-                    yield from texts_in(item, read_as)
-            elif dictionary_VR(tag) in TEXT and (found := element_of(dataset, tag, read_as)) is not None:
-                yield content_of(dataset, found)
-        except (Invalid, *PARSE_ERRORS):
-            continue
-
-
-def _standard_tags(item: Dataset) -> list[BaseTag]:
-    return [
-        tag
-        for tag in sorted(item.keys())
-        if not tag.is_private and tag != _SPECIFIC_CHARACTER_SET and dictionary_has_tag(tag)
-    ]

@@ -13,8 +13,9 @@ from pydicom.sequence import Sequence
 from pacs_ai.header import PARSE_ERRORS, number, numbers, quietly, text, texts, value
 
 from .character_set import CharacterSet, character_set, encodings_read
-from .elements import content_of, element_of, stated_vr, texts_in, valid, valid_items, verbatim
+from .elements import content_of, element_of, stated_vr, valid, verbatim
 from .repair import Mended, Repair
+from .sequences import drop_half_contexts, texts_in, valid_items
 from .validity import TEXT, Invalid
 
 # Carried as they are, even where they break the rules of their VR: archives match on them.
@@ -64,19 +65,6 @@ _TYPE_2 = (
     "ReferringPhysicianName",
     "AccessionNumber",
 )
-# Type 1 attributes of the items; of a code and of an issuer one of several (PS3.3 8.8, C.7.1.1, 10.14).
-_OF_A_CODE = (
-    ("CodeValue", "LongCodeValue", "URNCodeValue"),
-    ("CodeMeaning",),
-    ("CodingSchemeDesignator", "URNCodeValue"),
-)
-_REQUIRED_IN_ITEMS = {
-    "OtherPatientIDsSequence": (("PatientID",), ("TypeOfPatientID",)),
-    "IssuerOfAccessionNumberSequence": (("LocalNamespaceEntityID", "UniversalEntityID"),),
-    "ProcedureCodeSequence": _OF_A_CODE,
-    "ReasonForPerformedProcedureCodeSequence": _OF_A_CODE,
-    "ReferencedStudySequence": (("ReferencedSOPClassUID",), ("ReferencedSOPInstanceUID",)),
-}
 _DIRECTIONS = 2
 
 
@@ -140,7 +128,7 @@ def _carried(origin: _Origin, keyword: str) -> tuple[DataElement | None, Repair 
         if keyword in IDENTITY:
             return _identity(origin, keyword, found)
         if keyword in _SEQUENCES:
-            return _sequence(origin, keyword, found), None
+            return _sequence(origin, keyword, found)
         return valid(origin.source, found, origin.chosen), None
     except Invalid as invalid:
         mended = Mended.EMPTIED if keyword in _TYPE_2 else Mended.LEFT_OUT
@@ -158,20 +146,20 @@ def _identity(origin: _Origin, keyword: str, found: DataElement | RawDataElement
     return element, Repair(keyword=keyword, mended=Mended.REWRITTEN, why=f"VR {stated}, not {vr}")
 
 
-def _sequence(origin: _Origin, keyword: str, found: DataElement | RawDataElement) -> DataElement | None:
+def _sequence(
+    origin: _Origin, keyword: str, found: DataElement | RawDataElement
+) -> tuple[DataElement | None, Repair | None]:
     """A sequence all of whose items are valid; None for an empty one."""
     if not found.value:
-        return None
+        return None, None
     items = value(origin.source, keyword)
     if not isinstance(items, Sequence):
         message = "cannot be read as SQ"
         raise Invalid(message)
-    copies = valid_items(items, origin.chosen, origin.read_as)
-    for required in _REQUIRED_IN_ITEMS.get(keyword, ()):
-        if not all(any(text(item, one) for one in required) for item in copies):
-            message = f"an item has no {' or '.join(required)}"
-            raise Invalid(message)
-    return DataElement(found.tag, "SQ", copies) if copies else None
+    copies = valid_items(keyword, items, origin.chosen, origin.read_as)
+    why = "an incomplete context group of a code is left out"
+    repair = Repair(keyword=keyword, mended=Mended.REWRITTEN, why=why) if drop_half_contexts(copies) else None
+    return (DataElement(found.tag, "SQ", copies) if copies else None), repair
 
 
 def _texts_of(source: Dataset, keywords: Iterable[str], read_as: list[str]) -> Iterator[bytes]:

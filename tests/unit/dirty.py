@@ -173,6 +173,46 @@ DIRTY: dict[str, Dirty] = {
         _item(ReferencedSOPClassUID=b"1.2.840.10008.3.1.2.3.1", ReferencedSOPInstanceUID=b"1.2.3\\1.2.4"),
         "left out: more than one value",
     ),
+    "procedure with a context group and no mapping resource": _one(
+        "ProcedureCodeSequence",
+        _item(CodeValue=b"BRO", CodingSchemeDesignator=b"SCT", CodeMeaning=b"Thorax", ContextIdentifier=b"4009"),
+        "rewritten: an incomplete context group of a code is left out",
+    ),
+    "procedure with a context group": _one(
+        "ProcedureCodeSequence",
+        _item(
+            CodeValue=b"BRO",
+            CodingSchemeDesignator=b"SCT",
+            CodeMeaning=b"Thorax",
+            ContextIdentifier=b"4009",
+            MappingResource=b"DCMR",
+            ContextGroupVersion=b"20030108",
+        ),
+    ),
+    "issuer of the accession number without its type": _one(
+        "IssuerOfAccessionNumberSequence",
+        _item(UniversalEntityID=b"1.2.3"),
+        "left out: an item has no UniversalEntityIDType",
+    ),
+    "two issuers of the accession number": _one(
+        "IssuerOfAccessionNumberSequence",
+        ("SQ", _item(LocalNamespaceEntityID=b"HERE")[1] * 2),
+        "left out: more than one item",
+    ),
+    "jurisdiction without its scheme": _one(
+        "IssuerOfPatientIDQualifiersSequence",
+        _item(AssigningJurisdictionCodeSequence=_item(CodeValue=b"DE", CodeMeaning=b"Germany")),
+        "left out: an item has no CodingSchemeDesignator or URNCodeValue",
+    ),
+    "other ID whose issuer has no type": _one(
+        "OtherPatientIDsSequence",
+        _item(
+            PatientID=b"OTHER1",
+            TypeOfPatientID=b"TEXT",
+            IssuerOfPatientIDQualifiersSequence=_item(UniversalEntityID=b"1.2.3"),
+        ),
+        "left out: an item has no UniversalEntityIDType",
+    ),
     "procedure with a scheme too long": _one(
         "ProcedureCodeSequence",
         _item(CodeValue=b"BRO", CodingSchemeDesignator=b"S" * 17, CodeMeaning=b"Thorax"),

@@ -1,0 +1,128 @@
+"""Sequences of a source: copies of their items, where each of these is valid and has what it needs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from pacs_ai.header import PARSE_ERRORS, text
+
+from .character_set import CharacterSet
+from .elements import content_of, element_of, valid
+from .validity import TEXT, Invalid
+
+_SPECIFIC_CHARACTER_SET = 0x00080005
+# Type 1 attributes of the items; of a code and of an issuer one of several (PS3.3 8.8, C.7.1.1, 10.14).
+_OF_A_CODE = (
+    ("CodeValue", "LongCodeValue", "URNCodeValue"),
+    ("CodeMeaning",),
+    ("CodingSchemeDesignator", "URNCodeValue"),
+)
+_OF_AN_ISSUER = (("LocalNamespaceEntityID", "UniversalEntityID"),)
+_REQUIRED = {
+    "OtherPatientIDsSequence": (("PatientID",), ("TypeOfPatientID",)),
+    "IssuerOfAccessionNumberSequence": _OF_AN_ISSUER,
+    "AssigningFacilitySequence": _OF_AN_ISSUER,
+    "ReferencedStudySequence": (("ReferencedSOPClassUID",), ("ReferencedSOPInstanceUID",)),
+}
+_OF_ONE_ITEM = frozenset(
+    {
+        "IssuerOfAccessionNumberSequence",
+        "IssuerOfPatientIDQualifiersSequence",
+        "AssigningFacilitySequence",
+        "AssigningJurisdictionCodeSequence",
+        "AssigningAgencyOrDepartmentCodeSequence",
+    }
+)
+# The context group from which a code was chosen (PS3.3 table 8.8-1); without it, the code means the same.
+_CONTEXT = (
+    "ContextIdentifier",
+    "ContextUID",
+    "MappingResource",
+    "MappingResourceUID",
+    "MappingResourceName",
+    "ContextGroupVersion",
+    "ContextGroupExtensionFlag",
+    "ContextGroupLocalVersion",
+    "ContextGroupExtensionCreatorUID",
+)
+
+
+def valid_items(keyword: str, found: Iterable[Dataset], chosen: CharacterSet, read_as: Sequence[str]) -> list[Dataset]:
+    """Copies of a sequence's items with their standard attributes; raises Invalid where one of these is not valid."""
+    copies = [_valid_item(item, chosen, read_as) for item in found]
+    if keyword in _OF_ONE_ITEM and len(copies) > 1:
+        message = "more than one item"
+        raise Invalid(message)
+    for item in copies:
+        for required in _required(keyword, item):
+            if not any(text(item, one) for one in required):
+                message = f"an item has no {' or '.join(required)}"
+                raise Invalid(message)
+    return copies
+
+
+def _required(keyword: str, item: Dataset) -> Iterator[tuple[str, ...]]:
+    yield from _OF_A_CODE if keyword.endswith("CodeSequence") else _REQUIRED.get(keyword, ())
+    if "UniversalEntityID" in item:
+        yield ("UniversalEntityIDType",)
+
+
+def _valid_item(item: Dataset, chosen: CharacterSet, read_as: Sequence[str]) -> Dataset:
+    copied = Dataset()
+    for tag in _standard_tags(item):
+        try:
+            if dictionary_VR(tag) == "SQ":
+                items = valid_items(keyword_for_tag(tag), item[tag].value or [], chosen, read_as)
+                copied[tag] = DataElement(tag, "SQ", items)
+            elif (found := element_of(item, tag, read_as)) is not None:
+                copied[tag] = valid(item, found, chosen)
+        except PARSE_ERRORS as error:
+            message = "an item cannot be read"
+            raise Invalid(message) from error
+    return copied
+
+
+def drop_half_contexts(items: Iterable[Dataset]) -> bool:
+    """Whether a code in the items named a part of its context group, which is then gone."""
+    is_dropped = False
+    for item in items:
+        if not _has_whole_context(item):
+            is_dropped = True
+            for keyword in _CONTEXT:
+                if keyword in item:
+                    delattr(item, keyword)
+        for element in item:
+            if element.VR == "SQ":
+                is_dropped |= drop_half_contexts(element.value)
+    return is_dropped
+
+
+def _has_whole_context(item: Dataset) -> bool:
+    needed = ["MappingResource", "ContextGroupVersion"] if "ContextIdentifier" in item else []
+    if text(item, "ContextGroupExtensionFlag") == "Y":
+        needed += ["ContextGroupLocalVersion", "ContextGroupExtensionCreatorUID"]
+    return all(text(item, keyword) for keyword in needed)
+
+
+def texts_in(dataset: Dataset, read_as: Sequence[str]) -> Iterator[bytes]:
+    """The bytes of every text in an item and in the items below it, as far as they can be read."""
+    for tag in _standard_tags(dataset):
+        try:
+            if dictionary_VR(tag) == "SQ":
+                for item in dataset[tag].value or []:
+                    yield from texts_in(item, read_as)
+            elif dictionary_VR(tag) in TEXT and (found := element_of(dataset, tag, read_as)) is not None:
+                yield content_of(dataset, found)
+        except (Invalid, *PARSE_ERRORS):
+            continue
+
+
+def _standard_tags(item: Dataset) -> list[BaseTag]:
+    return [
+        tag
+        for tag in sorted(item.keys())
+        if not tag.is_private and tag != _SPECIFIC_CHARACTER_SET and dictionary_has_tag(tag)
+    ]
