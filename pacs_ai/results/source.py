@@ -20,7 +20,8 @@ from .validity import TEXT, Invalid
 
 # Carried as they are, even where they break the rules of their VR: archives match on them.
 IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyInstanceUID", "StudyID")
-# Patient, General Study and Patient Study modules: PS3.3 C.7.1.1, C.7.2.1, C.7.2.2.
+# Patient, General Study and Patient Study modules: PS3.3 C.7.1.1, C.7.2.1, C.7.2.2. No species: it would require breed,
+# owner and more, and the network is for people.
 _SIMPLE = (
     "TypeOfPatientID",
     "PatientBirthDate",
@@ -29,7 +30,6 @@ _SIMPLE = (
     "OtherPatientNames",
     "EthnicGroup",
     "PatientComments",
-    "PatientSpeciesDescription",
     "StudyDate",
     "StudyTime",
     "ReferringPhysicianName",

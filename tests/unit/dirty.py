@@ -116,6 +116,7 @@ DIRTY: dict[str, Dirty] = {
     "description with a tabulator": _one("StudyDescription", b"CHEST\tPA", "left out: a control character"),
     "comment of two lines": _one("PatientComments", b"calm\tand\r\nwell"),
     "comment with a control character": _one("PatientComments", b"calm\x0b", "left out: a control character"),
+    "animal": Dirty(elements={"PatientSpeciesDescription": b"Canis lupus", "ResponsiblePerson": b"Owner^A"}),
     "age without unit": _one("PatientAge", b"58", "left out: no valid AS"),
     "age without zeros": _one("PatientAge", b"5Y", "left out: no valid AS"),
     "size in words": _one("PatientSize", b"tall", "left out: no valid DS"),
