@@ -1,5 +1,6 @@
 """The RGB Secondary Capture that people look at (PS3.3 A.8.1): the film, where the network looked, and what it said."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -157,7 +158,17 @@ def _derivation(capture: Dataset, source: Dataset, *, draws_map: bool) -> None:
 def _lossy(capture: Dataset, source: Dataset, ratio: float) -> None:
     """Lossy as it was written here, after whatever was lost before (PS3.3 C.7.6.1.1.5)."""
     ratios, methods = numbers(source, "LossyImageCompressionRatio"), texts(source, "LossyImageCompressionMethod")
-    was_lossy = is_lossy(source) and len(ratios) == len(methods) and all(methods)
+    was_lossy = is_lossy(source) and len(ratios) == len(methods) and all(map(_is_loss, ratios, methods))
     capture.LossyImageCompression = "01"
-    capture.LossyImageCompressionRatio = [*(ratios if was_lossy else []), float(f"{ratio:.2f}")]
+    capture.LossyImageCompressionRatio = [*(map(_short, ratios) if was_lossy else []), float(f"{ratio:.2f}")]
     capture.LossyImageCompressionMethod = [*(methods if was_lossy else []), "ISO_10918_1"]
+
+
+def _is_loss(ratio: float, method: str) -> bool:
+    """Whether this is a ratio and a method as CS has it (PS3.5 6.2)."""
+    return ratio > 0 and re.fullmatch("[A-Z0-9_ ]{1,16}", method) is not None
+
+
+def _short(ratio: float) -> float:
+    """A ratio that is written in the 16 characters of a DS."""
+    return float(f"{ratio:.10g}")

@@ -137,6 +137,8 @@ def test_a_film_without_spacing_gives_a_capture_without() -> None:
             ["ISO_15444_1", "ISO_14495_1"],
         ),
         ({"LossyImageCompressionMethod": "ISO_10918_1"}, [], []),
+        ({"LossyImageCompressionRatio": "-1", "LossyImageCompressionMethod": "ISO_10918_1"}, [], []),
+        ({"LossyImageCompressionRatio": "9", "LossyImageCompressionMethod": "Jpeg lossy"}, [], []),
         ({}, [], []),
     ],
 )
@@ -149,6 +151,16 @@ def test_what_was_lost_here_comes_after_what_was_lost_before(
     assert capture.LossyImageCompression == "01"
     assert (before, list(np.atleast_1d(capture.LossyImageCompressionMethod))) == (ratios, [*methods, "ISO_10918_1"])
     assert ours == pytest.approx(capture.Rows * capture.Columns * 3 / len(_frame(capture)), abs=0.01)
+
+
+def test_a_ratio_too_long_for_its_vr_is_shortened(tmp_path: Path) -> None:
+    source = make_header(make_film(LossyImageCompression="01", LossyImageCompressionMethod="ISO_10918_1"))
+    source[0x00282112] = raw_element(0x00282112, "DS", b"33.33333333333333333")
+
+    capture = _capture(source)
+
+    assert validation_errors(capture, tmp_path) == []
+    assert [float(ratio) for ratio in capture.LossyImageCompressionRatio][0] == pytest.approx(100 / 3)
 
 
 def test_the_loss_of_the_capture_itself_is_stated(header: Dataset) -> None:
