@@ -214,8 +214,14 @@ def take_over(attributes: Dataset, target: Dataset) -> None:
 def patient_orientation(source: Dataset) -> list[str]:
     """Row and column direction where both are stated in the terms of PS3.3 C.7.6.1.1.1; else nothing."""
     stated = texts(source, "PatientOrientation")
-    is_known = len(stated) == _DIRECTIONS and all(re.fullmatch("[LRAPHF]{1,3}", direction) for direction in stated)
+    is_known = len(stated) == _DIRECTIONS and all(map(_is_direction, stated))
     return stated if is_known else []
+
+
+def _is_direction(stated: str) -> bool:
+    """One to three of the letters, no two of them opposite or the same."""
+    is_known = re.fullmatch("[LRAPHF]{1,3}", stated) is not None
+    return is_known and all(sum(map(stated.count, pair)) <= 1 for pair in ("LR", "AP", "HF"))
 
 
 def is_lossy(source: Dataset) -> bool:

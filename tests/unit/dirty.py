@@ -251,6 +251,10 @@ DIRTY: dict[str, Dirty] = {
         "left out: an item has no TypeOfPatientID",
     ),
     "orientation in words": _one("PatientOrientation", b"left\\foot ", "left out: not the terms of two directions"),
+    "orientation to both sides": _one(
+        "PatientOrientation", b"LR\\AP", "left out: not the terms of two directions"
+    ),
+    "oblique orientation": _one("PatientOrientation", b"LA\\FP"),
     "spacing in words": _one("ImagerPixelSpacing", b"wide\\high ", "left out: not two positive numbers"),
     "instance number in words": _one("InstanceNumber", b"seven ", "rewritten: no number"),
     "Latin-1 without a character set": _charset(
