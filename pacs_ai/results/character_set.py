@@ -11,6 +11,12 @@ from pydicom.valuerep import TEXT_VR_DELIMS
 from pacs_ai.header import quietly, texts
 
 UTF_8, LATIN_1 = ["ISO_IR 192"], ["ISO_IR 100"]
+# Defined terms of one value, and of several with code extensions (PS3.3 tables C.12-2 to C.12-5).
+_SINGLE_BYTE = (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166)
+_OF_ONE = frozenset({*(f"ISO_IR {number}" for number in _SINGLE_BYTE), "ISO_IR 192", "GB18030", "GBK"})
+_OF_SEVERAL = frozenset(f"ISO 2022 IR {number}" for number in (*_SINGLE_BYTE, 58, 87, 149, 159))
+# Terms that Chinese devices write; GBK holds all that is in the sets of which they speak.
+_CHINESE = {"ISO 2022 GBK": "GBK", "ISO 2022 58": "GBK"}
 _ESCAPE = b"\x1b"
 _REPLACEMENT = "\ufffd"
 # Terms that hold the default repertoire alone (PS3.3 C.12.1.1.2).
@@ -70,14 +76,14 @@ def character_set(source: Dataset, identity: Iterable[bytes], others: Iterable[b
     said = texts(source, "SpecificCharacterSet")
     declared = said if any(said) else []
     content = [item for item in identity if not item.isascii() or _ESCAPE in item] or list(others)
-    is_known = all(term in python_encoding for term in declared)
+    is_known = _is_defined(declared)
     if is_known and _holds(declared, content):
         return CharacterSet(terms=tuple(declared))
     if not declared:
         why = "none is declared"
     else:
         why = "the texts are not of the declared one" if is_known else "the declared one is no defined term"
-    for terms in (*_corrected(declared, is_known=is_known), UTF_8, *_escaped(content)):
+    for terms in (*(() if is_known else _corrected(declared, content)), UTF_8, *_escaped(content)):
         if _holds(terms, content):
             return CharacterSet(terms=tuple(terms), why=f"{why}; they fit {_named(terms)}")
     if is_known and declared not in (*_ASCII_ALONE, UTF_8):
@@ -90,13 +96,29 @@ def _holds(terms: Sequence[str], content: Iterable[bytes]) -> bool:
     return all(chosen.decode(item) is not None for item in content)
 
 
-def _corrected(declared: Sequence[str], *, is_known: bool) -> list[list[str]]:
-    """A misspelt term with the number of one that exists: "iso-ir 100"."""
-    if is_known:
-        return []
-    numbers = [re.fullmatch(r"ISO[ _-]?(?:2022[ _-]?)?IR[ _-]?(\d+)", term.upper()) for term in declared]
-    terms = [f"ISO_IR {number[1]}" for number in numbers if number]
-    return [terms] if len(terms) == len(declared) == 1 and terms[0] in python_encoding else []
+def _is_defined(terms: Sequence[str]) -> bool:
+    """Whether the terms may stand so; one of those with code extensions is written alone, too."""
+    if len(terms) < 2:
+        return all(term in _OF_ONE | _OF_SEVERAL for term in terms)
+    return all(term in _OF_SEVERAL or (place == 0 and not term) for place, term in enumerate(terms))
+
+
+def _corrected(declared: Sequence[str], content: Iterable[bytes]) -> list[list[str]]:
+    """Misspelt terms with the numbers of such that exist ("iso-ir 100"), each once, in the form for one or several.
+
+    Several that begin with ASCII are for texts with escape sequences; others are of one of them.
+    """
+    stated = list(dict.fromkeys(term for place, term in enumerate(declared) if term or place == 0))
+    alone = [[_corrected_term(term, "ISO_IR")] for term in stated]
+    if len(stated) == 1 or (alone[0] in _ASCII_ALONE and not any(_ESCAPE in item for item in content)):
+        return [terms for terms in alone if _is_defined(terms) and (len(stated) == 1 or terms not in _ASCII_ALONE)]
+    terms = [_corrected_term(term, "ISO 2022 IR") for term in stated]
+    return [terms] if _is_defined(terms) else []
+
+
+def _corrected_term(term: str, form: str) -> str:
+    number = re.fullmatch(r"ISO[ _-]*(?:2022[ _-]*)?IR[ _-]*(\d+)", term.upper(), re.ASCII)
+    return f"{form} {number[1]}" if number else _CHINESE.get(term.upper(), term.upper())
 
 
 def _escaped(content: Sequence[bytes]) -> list[list[str]]:

@@ -296,6 +296,50 @@ DIRTY: dict[str, Dirty] = {
         "SpecificCharacterSet rewritten: the declared one is no defined term; they fit ISO_IR 144",
         shown="Люксембург^Роза",
     ),
+    "Latin-1 in the form of several": _charset(
+        b"ISO_IR 6\\ISO_IR 100",
+        b"M\x1b-A\xfcller",
+        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit"
+        " ISO 2022 IR 6\\ISO 2022 IR 100",
+        shown="Müller",
+    ),
+    "Latin-1 in the form of several without an escape sequence": _charset(
+        b"ISO_IR 6\\ISO_IR 100",
+        _LATIN_1,
+        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit ISO_IR 100",
+        shown="Müller^Jürgen",
+    ),
+    "kanji beside Latin-1 without code extensions": _charset(
+        b"ISO_IR 100\\ISO 2022 IR 87",
+        _KANJI,
+        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit"
+        " ISO 2022 IR 100\\ISO 2022 IR 87",
+        shown="Yamada^Tarou=山田^太郎",
+    ),
+    "Latin-1 twice": _charset(
+        b"ISO_IR 100\\ISO_IR 100",
+        _LATIN_1,
+        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit ISO_IR 100",
+        shown="Müller^Jürgen",
+    ),
+    "UTF-8 beside another set": _charset(
+        b"ISO_IR 192\\ISO 2022 IR 87",
+        _UTF_8,
+        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit ISO_IR 192",
+        shown="Müller^Jürgen",
+    ),
+    "GBK with code extensions": _charset(
+        b"ISO 2022 GBK",
+        "Wang^XiaoDong=王^小东".encode("gbk"),
+        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit GBK",
+        shown="Wang^XiaoDong=王^小东",
+    ),
+    "GB2312 by a term that is none": _charset(
+        b"ISO 2022 58",
+        "Wang^XiaoDong=王^小东".encode("gb2312"),
+        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit GBK",
+        shown="Wang^XiaoDong=王^小东",
+    ),
     "kanji": _charset(b"\\ISO 2022 IR 87", _KANJI, shown="Yamada^Tarou=山田^太郎"),
     "kanji whose escape sequence is broken": _charset(b"\\ISO 2022 IR 87", b"Yamada^Tarou=\x1b$B;3E\x1b(Z^\x1b$"),
     "Cyrillic": _charset(b"ISO_IR 144", _CYRILLIC, shown="Люксембург^Роза"),

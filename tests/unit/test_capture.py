@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptu
 from pacs_ai.results.capture import build_capture, caption, uncompressed
 from tests.builders import part10
 
-from .making import AUTHOR, WHEN, make_film, make_header, make_read_image, make_results, raw_element, read_back
+from .making import AUTHOR, WHEN, make_dirty, make_film, make_header, make_read_image, make_results, raw_element, read_back
 from .peers import validation_errors
 from .sources import SOURCES, make_source
 
@@ -145,7 +145,7 @@ def test_a_film_without_spacing_gives_a_capture_without() -> None:
 def test_what_was_lost_here_comes_after_what_was_lost_before(
     changes: dict[str, Any], ratios: list[float], methods: list[str]
 ) -> None:
-    capture = _capture(make_header(make_film(LossyImageCompression="01", **changes)))
+    capture = _capture(make_dirty(LossyImageCompression="01", **changes))
 
     *before, ours = np.atleast_1d(capture.LossyImageCompressionRatio)
     assert capture.LossyImageCompression == "01"
