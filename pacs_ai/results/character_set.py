@@ -22,7 +22,12 @@ _REPLACEMENT = "\ufffd"
 # Terms that hold the default repertoire alone (PS3.3 C.12.1.1.2).
 _ASCII_ALONE: tuple[list[str], ...] = ([], [""], ["ISO_IR 6"], ["ISO 2022 IR 6"])
 # A set of several bytes whose escape sequence stands in the text names itself (PS3.3 table C.12-4).
-_ESCAPES = {b"\x1b$B": "ISO 2022 IR 87", b"\x1b$(D": "ISO 2022 IR 159", b"\x1b$)C": "ISO 2022 IR 149"}
+_ESCAPES = {
+    b"\x1b$B": "ISO 2022 IR 87",
+    b"\x1b$(D": "ISO 2022 IR 159",
+    b"\x1b$)C": "ISO 2022 IR 149",
+    b"\x1b$)A": "ISO 2022 IR 58",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,8 @@ class CharacterSet:
                 text = decode_bytes(content, self.encodings, TEXT_VR_DELIMS)
         except (ValueError, LookupError):
             return None
+        if "ISO 2022 IR 58" in self.terms:
+            text = text.replace("\x1b$)A", "")  # Python's GB2312 knows no escape sequence, and pydicom leaves it there
         # pydicom puts a replacement for what it cannot decode, and leaves an escape sequence that it does not know.
         is_whole = _REPLACEMENT not in text or _REPLACEMENT.encode() in content
         return text if is_whole and _ESCAPE.decode() not in text else None

@@ -17,6 +17,7 @@ _LATIN_1, _UTF_8 = "Müller^Jürgen".encode("latin-1"), "Müller^Jürgen".encode
 _KANJI = b"Yamada^Tarou=" + b"\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"
 _CYRILLIC = "Люксембург^Роза".encode("iso8859-5")
 _GB18030 = "Wang^XiaoDong=王^小东".encode("gb18030")
+_GB2312 = b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +296,17 @@ DIRTY: dict[str, Dirty] = {
         _CYRILLIC,
         "SpecificCharacterSet rewritten: the declared one is no defined term; they fit ISO_IR 144",
         shown="Люксембург^Роза",
+    ),
+    "Chinese with code extensions": Dirty(
+        elements={
+            "SpecificCharacterSet": b"\\ISO 2022 IR 58",
+            "PatientName": _GB2312,
+            "ReferringPhysicianName": _GB2312,
+            "StudyDescription": b"\x1b$)A\xd5\xc5 CHEST",
+        },
+    ),
+    "Chinese with code extensions that are not declared": _charset(
+        None, _GB2312, "SpecificCharacterSet rewritten: none is declared; they fit \\ISO 2022 IR 58"
     ),
     "Latin-1 in the form of several": _charset(
         b"ISO_IR 6\\ISO_IR 100",
