@@ -15,7 +15,7 @@ from pydicom.valuerep import PersonName
 from pacs_ai.header import PARSE_ERRORS, quietly
 
 from .character_set import CharacterSet
-from .validity import TEXT, Invalid, check
+from .validity import FORMATTED, TEXT, Invalid, check
 
 Element = DataElement | RawDataElement
 _NUMBERS = frozenset({"AT", "FD", "FL", "OD", "OF", "OL", "OV", "SL", "SS", "SV", "UL", "US", "UV"})
@@ -63,7 +63,7 @@ def content_of(dataset: Dataset, found: Element) -> bytes:
         raise Invalid(message)
     if isinstance(found, RawDataElement) and vr not in _NUMBERS:
         return found.value or b""
-    converted = _converted(dataset, found, ["iso8859"]) if isinstance(found, RawDataElement) else found
+    converted = _converted(dataset, found) if isinstance(found, RawDataElement) else found
     return "\\".join(str(item) for item in _many(converted.value)).encode("latin-1", "replace")
 
 
@@ -81,26 +81,35 @@ def verbatim(content: bytes, vr: str, chosen: CharacterSet) -> object:
 
 
 def valid(dataset: Dataset, found: Element, chosen: CharacterSet) -> DataElement:
-    """The element with its value, in the character set; raises Invalid where it is not valid as its VR."""
+    """The element, a text byte for byte in the character set; raises Invalid where it is not valid as its VR."""
     expected, stated = dictionary_VR(found.tag).split(" or "), stated_vr(found)
     if stated not in expected:
         message = f"VR {stated}, not {' or '.join(expected)}"
         raise Invalid(message)
-    if not isinstance(found, RawDataElement):
-        converted = deepcopy(found)
-    elif stated in TEXT and chosen.decode(found.value or b"") is None:
+    if stated in TEXT:
+        return _valid_text(found.tag, stated, content_of(dataset, found), chosen)
+    element = _converted(dataset, found) if isinstance(found, RawDataElement) else deepcopy(found)
+    check(element.tag, element.VR, [str(item) for item in _many(element.value)])
+    return element
+
+
+def _valid_text(tag: BaseTag, vr: str, content: bytes, chosen: CharacterSet) -> DataElement:
+    """The text without the padding behind it; a backslash in one of its bytes parts no values (PS3.5 6.1.2.3)."""
+    bare = content.rstrip(b"\0 ")
+    decoded = chosen.decode(bare)
+    if decoded is None:
         message = "bytes that are not of the character set"
         raise Invalid(message)
-    else:
-        converted = _converted(dataset, found, chosen.encodings)
-    check(converted.tag, converted.VR, [str(item) for item in _many(converted.value)])
-    return converted
+    check(tag, vr, [decoded] if vr in FORMATTED else decoded.split("\\"))
+    with quietly():
+        return DataElement(tag, vr, verbatim(bare, vr, chosen), already_converted=True)
 
 
-def _converted(dataset: Dataset, found: RawDataElement, encodings: list[str]) -> DataElement:
+def _converted(dataset: Dataset, found: RawDataElement) -> DataElement:
+    """The element with its value, which is no text."""
     try:
         with quietly():
-            return convert_raw_data_element(found, encoding=encodings, ds=dataset)
+            return convert_raw_data_element(found, encoding=["iso8859"], ds=dataset)
     except PARSE_ERRORS as error:
         message = f"cannot be read as {stated_vr(found)}"
         raise Invalid(message) from error

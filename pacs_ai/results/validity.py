@@ -10,6 +10,7 @@ from pydicom.tag import BaseTag
 from pydicom.valuerep import validate_value
 
 TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+FORMATTED = frozenset({"LT", "ST", "UT"})  # of one value, in lines
 # Of the default repertoire alone, which pydicom forgets: its \d and float() take digits of every script.
 _ASCII = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 # Values that are narrower than their VR (PS3.3 C.7.1.1, C.12.1).
@@ -29,7 +30,6 @@ _ONE_TIME = {
 # Formatted texts may hold TAB, LF, FF and CR; others hold no control character (PS3.5 6.1.3).
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_OF_FORMATTED = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
-_FORMATTED = frozenset({"LT", "ST", "UT"})
 
 
 class Invalid(Exception):
@@ -52,7 +52,7 @@ def check(tag: BaseTag, vr: str, values: Sequence[str]) -> None:
 
 
 def _check_text(vr: str, value: str) -> None:
-    if (_CONTROL_OF_FORMATTED if vr in _FORMATTED else _CONTROL).search(value):
+    if (_CONTROL_OF_FORMATTED if vr in FORMATTED else _CONTROL).search(value):
         message = "a control character"
         raise Invalid(message)
     _check_form(vr, value)

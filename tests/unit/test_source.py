@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from pacs_ai.results.capture import build_capture
 from pacs_ai.results.facts import Edition
@@ -108,6 +110,27 @@ def test_a_name_survives_a_character_set_that_is_not_declared_rightly(old: bytes
         assert LATIN_1.encode("latin-1") in part10(result)
         assert str(read.PatientName) == LATIN_1
         assert _declared(read) == ["ISO_IR 100"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "content"),
+    [
+        (["ISO 2022 IR 100", "ISO 2022 IR 87"], b"M\xfcller^J=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=M\xfcller"),
+        (["", "ISO 2022 IR 149"], b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7"),
+        (["", "ISO 2022 IR 58"], b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab="),
+        (["ISO 2022 IR 13", "ISO 2022 IR 87"], b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J"),
+    ],
+    ids=["Latin-1 and kanji", "Korean", "Chinese", "kana and kanji"],
+)
+def test_every_text_is_carried_byte_for_byte(declared: list[str], content: bytes) -> None:
+    source = make_header(make_film(SpecificCharacterSet=declared, PatientName="A", ReferringPhysicianName="B"))
+    for keyword in ("PatientName", "ReferringPhysicianName", "StudyDescription", "PatientComments"):
+        source[keyword] = raw_element(Tag(keyword), dictionary_VR(keyword), content)
+
+    for result in make_results(source):
+        read = header_of_bytes(part10(result))
+        for keyword in ("PatientName", "ReferringPhysicianName", "StudyDescription", "PatientComments"):
+            assert read.get_item(keyword).value.rstrip(b" ") == content
 
 
 def test_a_name_that_cannot_be_of_the_declared_character_set_is_shown_as_it_was_meant() -> None:
