@@ -73,6 +73,12 @@ def encodings_read(source: Dataset) -> list[str]:
         return list(convert_encodings(texts(source, "SpecificCharacterSet") or [""]))
 
 
+def own_set(item: Dataset) -> CharacterSet | None:
+    """The set that an item of a sequence declares for its own texts (PS3.5 7.5.3)."""
+    said = texts(item, "SpecificCharacterSet")
+    return CharacterSet(terms=tuple(said)) if any(said) and _is_defined(said) else None
+
+
 def character_set(source: Dataset, identity: Iterable[bytes], others: Iterable[bytes]) -> CharacterSet:
     """The set that the source declares where it holds the texts; else the likeliest, which changes no byte.
 

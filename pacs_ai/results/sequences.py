@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from pacs_ai.header import PARSE_ERRORS, text
 
-from .character_set import CharacterSet
-from .elements import content_of, element_of, valid
+from .character_set import CharacterSet, encodings_read, own_set
+from .elements import Element, content_of, element_of, stated_vr, valid
 from .validity import TEXT, Invalid
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
@@ -50,9 +50,18 @@ _CONTEXT = (
 )
 
 
-def valid_items(keyword: str, found: Iterable[Dataset], chosen: CharacterSet, read_as: Sequence[str]) -> list[Dataset]:
-    """Copies of a sequence's items with their standard attributes; raises Invalid where one of these is not valid."""
-    copies = [_valid_item(item, chosen, read_as) for item in found]
+def valid_items(
+    keyword: str,
+    found: Iterable[Dataset],
+    chosen: CharacterSet,
+    read_as: Sequence[str],
+    own: CharacterSet | None = None,
+) -> list[Dataset]:
+    """Copies of a sequence's items with their standard attributes; raises Invalid where one of these is not valid.
+
+    `own` is the character set of the item above them, where it declares one.
+    """
+    copies = [_valid_item(item, chosen, read_as, own) for item in found]
     if keyword in _OF_ONE_ITEM and len(copies) > 1:
         message = "more than one item"
         raise Invalid(message)
@@ -70,19 +79,40 @@ def _required(keyword: str, item: Dataset) -> Iterator[tuple[str, ...]]:
         yield ("UniversalEntityIDType",)
 
 
-def _valid_item(item: Dataset, chosen: CharacterSet, read_as: Sequence[str]) -> Dataset:
+def _valid_item(item: Dataset, chosen: CharacterSet, read_as: Sequence[str], own: CharacterSet | None) -> Dataset:
+    own, read_as = _declared(item, read_as, own)
     copied = Dataset()
     for tag in _standard_tags(item):
         try:
             if dictionary_VR(tag) == "SQ":
-                items = valid_items(keyword_for_tag(tag), item[tag].value or [], chosen, read_as)
+                items = valid_items(keyword_for_tag(tag), item[tag].value or [], chosen, read_as, own)
                 copied[tag] = DataElement(tag, "SQ", items)
             elif (found := element_of(item, tag, read_as)) is not None:
-                copied[tag] = valid(item, found, chosen)
+                copied[tag] = valid(item, found if own is None else _rewritten(found, own, chosen), chosen)
         except PARSE_ERRORS as error:
             message = "an item cannot be read"
             raise Invalid(message) from error
     return copied
+
+
+def _declared(
+    item: Dataset, read_as: Sequence[str], own: CharacterSet | None
+) -> tuple[CharacterSet | None, Sequence[str]]:
+    """The character set of an item's own and the encodings in which pydicom reads it; else those from above."""
+    declared = own_set(item)
+    return (own, read_as) if declared is None else (declared, encodings_read(item))
+
+
+def _rewritten(found: Element, own: CharacterSet, chosen: CharacterSet) -> Element:
+    """A text of an item that has a set of its own, in that of the results."""
+    if stated_vr(found) not in TEXT or not isinstance(found, RawDataElement) or own.terms == chosen.terms:
+        return found
+    decoded = own.decode(found.value or b"")
+    encoded = None if decoded is None else chosen.encode(decoded)
+    if encoded is None:
+        message = "an item in another character set"
+        raise Invalid(message)
+    return found._replace(value=encoded, length=len(encoded))
 
 
 def drop_half_contexts(items: Iterable[Dataset]) -> bool:
@@ -107,15 +137,20 @@ def _has_whole_context(item: Dataset) -> bool:
     return all(text(item, keyword) for keyword in needed)
 
 
-def texts_in(dataset: Dataset, read_as: Sequence[str]) -> Iterator[bytes]:
-    """The bytes of every text in an item and in the items below it, as far as they can be read."""
+def texts_in(dataset: Dataset, read_as: Sequence[str], own: CharacterSet | None = None) -> Iterator[bytes]:
+    """The bytes of every text in an item and in the items below it, as far as they can be read.
+
+    Those of an item with a character set of its own are in UTF-8: whichever set is chosen, they will be rewritten.
+    """
+    own, read_as = _declared(dataset, read_as, own)
     for tag in _standard_tags(dataset):
         try:
             if dictionary_VR(tag) == "SQ":
                 for item in dataset[tag].value or []:
-                    yield from texts_in(item, read_as)
+                    yield from texts_in(item, read_as, own)
             elif dictionary_VR(tag) in TEXT and (found := element_of(dataset, tag, read_as)) is not None:
-                yield content_of(dataset, found)
+                content = content_of(dataset, found)
+                yield content if own is None else (own.decode(content) or "").encode()
         except (Invalid, *PARSE_ERRORS):
             continue
 

@@ -76,6 +76,15 @@ def _element(tag: BaseTag, vr: str, value: bytes) -> bytes:
     return start + length + padded
 
 
+def _own(declared: str) -> dict[str, tuple[str, bytes] | bytes | None]:
+    """A procedure with a character set of its own."""
+    meaning = "Tórax".encode("latin-1" if declared == "ISO_IR 100" else "utf-8")
+    item = _item(
+        SpecificCharacterSet=declared.encode(), CodeValue=b"BRO", CodingSchemeDesignator=b"SCT", CodeMeaning=meaning
+    )
+    return {"ProcedureCodeSequence": item}
+
+
 _TYPE_2 = (
     "PatientName",
     "PatientID",
@@ -233,6 +242,16 @@ DIRTY: dict[str, Dirty] = {
             ),
         },
         repairs=("SpecificCharacterSet rewritten: none is declared; they fit ISO_IR 192",),
+    ),
+    "procedure in UTF-8 within Latin-1": Dirty(elements={"SpecificCharacterSet": b"ISO_IR 100", **_own("ISO_IR 192")}),
+    "procedure in Latin-1 within UTF-8": Dirty(elements={"SpecificCharacterSet": b"ISO_IR 192", **_own("ISO_IR 100")}),
+    "procedure in Latin-1 within ASCII": Dirty(
+        elements={"SpecificCharacterSet": b"ISO_IR 6", **_own("ISO_IR 100")},
+        repairs=("SpecificCharacterSet rewritten: the texts are not of the declared one; they fit ISO_IR 192",),
+    ),
+    "procedure in Latin-1 within Cyrillic": Dirty(
+        elements={"SpecificCharacterSet": b"ISO_IR 144", **_own("ISO_IR 100")},
+        repairs=("ProcedureCodeSequence left out: an item in another character set",),
     ),
     "procedure whose items are garbage": _one(
         "ProcedureCodeSequence",

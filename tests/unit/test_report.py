@@ -324,6 +324,10 @@ def test_a_procedure_code_without_its_scheme_is_left_out(tmp_path: Path) -> None
     ("name", "expected"),
     [
         ("procedure in UTF-8 without a character set", "Tórax"),
+        ("procedure in UTF-8 within Latin-1", "Tórax"),
+        ("procedure in Latin-1 within UTF-8", "Tórax"),
+        ("procedure in Latin-1 within ASCII", "Tórax"),
+        ("procedure in Latin-1 within Cyrillic", "Plain chest X-ray"),
         ("procedure with a long code", "Thorax"),
         ("procedure with a URN", "Plain chest X-ray"),
         ("procedure with a scheme too long", "Plain chest X-ray"),
