@@ -15,7 +15,7 @@ class ImpatientConnection(H11Protocol):
 
     _deadline: TimerHandle | None = None
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override] - as uvicorn has it
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The first request is waited for."""
         super().connection_made(transport)
         self._wait()

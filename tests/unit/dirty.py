@@ -271,9 +271,7 @@ DIRTY: dict[str, Dirty] = {
         "left out: an item has no TypeOfPatientID",
     ),
     "orientation in words": _one("PatientOrientation", b"left\\foot ", "left out: not the terms of two directions"),
-    "orientation to both sides": _one(
-        "PatientOrientation", b"LR\\AP", "left out: not the terms of two directions"
-    ),
+    "orientation to both sides": _one("PatientOrientation", b"LR\\AP", "left out: not the terms of two directions"),
     "oblique orientation": _one("PatientOrientation", b"LA\\FP"),
     "spacing in words": _one("ImagerPixelSpacing", b"wide\\high ", "left out: not two positive numbers"),
     "instance number in words": _one("InstanceNumber", b"seven ", "rewritten: no number"),
@@ -330,8 +328,7 @@ DIRTY: dict[str, Dirty] = {
     "Latin-1 in the form of several": _charset(
         b"ISO_IR 6\\ISO_IR 100",
         b"M\x1b-A\xfcller",
-        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit"
-        " ISO 2022 IR 6\\ISO 2022 IR 100",
+        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit ISO 2022 IR 6\\ISO 2022 IR 100",
         shown="Müller",
     ),
     "Latin-1 in the form of several without an escape sequence": _charset(
@@ -343,8 +340,7 @@ DIRTY: dict[str, Dirty] = {
     "kanji beside Latin-1 without code extensions": _charset(
         b"ISO_IR 100\\ISO 2022 IR 87",
         _KANJI,
-        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit"
-        " ISO 2022 IR 100\\ISO 2022 IR 87",
+        "SpecificCharacterSet rewritten: the declared one is no defined term; they fit ISO 2022 IR 100\\ISO 2022 IR 87",
         shown="Yamada^Tarou=山田^太郎",
     ),
     "Latin-1 twice": _charset(

@@ -14,7 +14,17 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptu
 from pacs_ai.results.capture import build_capture, caption, uncompressed
 from tests.builders import part10
 
-from .making import AUTHOR, WHEN, make_dirty, make_film, make_header, make_read_image, make_results, raw_element, read_back
+from .making import (
+    AUTHOR,
+    WHEN,
+    make_dirty,
+    make_film,
+    make_header,
+    make_read_image,
+    make_results,
+    raw_element,
+    read_back,
+)
 from .peers import validation_errors
 from .sources import SOURCES, make_source
 
