@@ -1,5 +1,7 @@
 """Which study is read next: one that is stable, or one whose reader went away."""
 
+import hashlib
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +13,8 @@ from .rows import AnyRow
 from .schema import studies
 
 MAX_ATTEMPTS = 3
+# `studies.lease` has room for 64 characters, 13 of which tell the leases of an owner apart.
+_LONGEST_OWNER = 51
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,19 @@ class ClaimTerms:
     # While instances come in faster than this, a stable study waits, but not longer than `patience`.
     receiving_pause: timedelta = timedelta(0)
     patience: timedelta = timedelta(0)
+
+
+def new_lease(owner: str) -> str:
+    """A lease that no other has, of at most 64 characters."""
+    return f"{leases_of(owner)}{uuid.uuid4().hex[:12]}"
+
+
+def leases_of(owner: str) -> str:
+    """What all leases of this owner begin with, and those of no other."""
+    if len(owner) > _LONGEST_OWNER:  # the name of a host alone may have 64 characters
+        digest = hashlib.sha256(owner.encode()).hexdigest()[:32]
+        owner = f"{owner[: _LONGEST_OWNER - len(digest) - 1]}~{digest}"
+    return f"{owner}#"
 
 
 def set_back(connection: Connection, now: datetime, terms: ClaimTerms) -> Sequence[AnyRow]:

@@ -1,6 +1,5 @@
 """The ledger of studies: every change of state and its audit event end in one transaction."""
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -8,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from . import audit
 from .arrivals import receive
-from .claims import MAX_ATTEMPTS, ClaimTerms, claimable, reopen, set_back
+from .claims import MAX_ATTEMPTS, ClaimTerms, claimable, leases_of, new_lease, reopen, set_back
 from .database import Database
 from .delivery_rows import queue
 from .events import of_object, of_outcome, of_study
@@ -75,7 +74,7 @@ class Ledger:
             return None
 
     def _lease(self, connection: Connection, study: AnyRow, now: datetime, terms: ClaimTerms) -> ClaimedStudy:
-        lease = f"{terms.owner}#{uuid.uuid4().hex[:12]}"
+        lease = new_lease(terms.owner)
         connection.execute(
             update(studies)
             .where(studies.c.study_instance_uid == study.study_instance_uid)
@@ -107,7 +106,8 @@ class Ledger:
             begun = connection.execute(
                 select(studies)
                 .where(
-                    studies.c.state == StudyState.PROCESSING, studies.c.lease.startswith(f"{owner}#", autoescape=True)
+                    studies.c.state == StudyState.PROCESSING,
+                    studies.c.lease.startswith(leases_of(owner), autoescape=True),
                 )
                 .with_for_update()
             ).all()

@@ -125,6 +125,18 @@ def test_an_owner_that_starts_again_releases_its_own_leases_only(ledger: Ledger,
     assert ledger.release_leases("h%", STABLE) == 1
 
 
+def test_an_owner_with_a_long_name_claims_and_releases_its_own_leases_only(ledger: Ledger, database: Database) -> None:
+    owners = [f"{'radiology-ai-' * 4}{node:08}:PACS_AI:11112" for node in (1, 2)]  # hosts of 60 characters
+    for number, owner in enumerate(owners):
+        ledger.record(arrived(study=f"{STUDY}.{number}"))
+        assert len(claim(ledger, terms=replace(TERMS, owner=owner)).lease) <= 64
+
+    assert ledger.release_leases(owners[0], STABLE) == 1
+
+    states = [seen(database, f"{STUDY}.{number}").study.state for number in range(2)]
+    assert states == [StudyState.RECEIVING, StudyState.PROCESSING]
+
+
 def test_a_released_study_is_claimed_at_once_as_the_same_revision(ledger: Ledger) -> None:
     ledger.record(arrived())
     claim(ledger)
