@@ -54,6 +54,30 @@ def _instant(stored: str | None) -> datetime | None:
     return None if stored is None else datetime.fromisoformat(f"{stored}+00:00")
 
 
+def without_nul(said: Any) -> Any:  # noqa: ANN401 - whatever a column holds
+    """The same without U+0000, which PostgreSQL takes in no text and devices write into their headers."""
+    return said.replace("\0", "") if isinstance(said, str) else said
+
+
+class FreeText(TypeDecorator[str]):
+    """Text that others write, as every database takes it; `longest` characters of it are kept and searched for."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, *, longest: int | None = None) -> None:
+        super().__init__()
+        self.longest = longest
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - signature is SQLAlchemy's
+        """What is stored of a text, and compared with it."""
+        return None if value is None else without_nul(value)[: self.longest]
+
+
+# An index of PostgreSQL takes 2704 bytes; the standard allows 64 characters at most, a character is up to 4 bytes.
+_SEARCHED = FreeText(longest=512)
+
+
 def _uid(name: str, **options: Any) -> Column[str]:  # noqa: ANN401 - passed through to Column
     return Column(name, String(64), **options)
 
@@ -66,18 +90,18 @@ studies = Table(
     _uid("study_instance_uid", primary_key=True),
     Column("state", String(16), nullable=False),
     Column("revision", Integer, nullable=False),
-    Column("accession_number", Text, nullable=False),
-    Column("calling_ae_title", Text, nullable=False),
+    Column("accession_number", _SEARCHED, nullable=False),
+    Column("calling_ae_title", FreeText, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("touched_at", UtcDateTime, nullable=False),
     Column("lease", String(64)),
     Column("lease_until", UtcDateTime),
     Column("attempts", Integer, nullable=False),
-    Column("reason", Text),
+    Column("reason", FreeText),
     Column("outcome", String(32)),
     Column("probability", Float),
     Column("priority", String(16)),
-    Column("priority_reasons", Text),
+    Column("priority_reasons", FreeText),
     Column("read_at", UtcDateTime),
     Column("rerun", Integer, nullable=False, server_default="0"),  # how often it was read again because somebody asked
     # Since when nothing of it is left to read or to deliver.
@@ -94,9 +118,9 @@ instances = Table(
     _uid("series_instance_uid", nullable=False),
     _uid("sop_class_uid", nullable=False),
     _uid("transfer_syntax_uid", nullable=False),
-    Column("accession_number", Text, nullable=False, index=True),
-    Column("patient_id", Text, index=True),
-    Column("calling_ae_title", Text, nullable=False),
+    Column("accession_number", _SEARCHED, nullable=False, index=True),
+    Column("patient_id", _SEARCHED, index=True),
+    Column("calling_ae_title", FreeText, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("path", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
@@ -113,11 +137,11 @@ outcomes = Table(
     Column("revision", Integer, nullable=False),
     Column("outcome", String(32), nullable=False),
     Column("reason", String(64)),
-    Column("detail", Text),
+    Column("detail", FreeText),
     Column("probability", Float),
     Column("threshold", Float),
-    Column("model_name", Text),
-    Column("model_version", Text),
+    Column("model_name", FreeText),
+    Column("model_version", FreeText),
     Column("model_sha256", String(64)),
 )
 
@@ -131,14 +155,14 @@ readings = Table(
     Column("read_at", UtcDateTime, nullable=False),
     Column("outcome", String(32), nullable=False),
     Column("reason", String(64)),
-    Column("detail", Text),
+    Column("detail", FreeText),
     Column("probability", Float),
     Column("threshold", Float),
-    Column("model_name", Text),
-    Column("model_version", Text),
+    Column("model_name", FreeText),
+    Column("model_version", FreeText),
     Column("model_sha256", String(64)),
     Column("setup_sha256", String(64)),
-    Column("evidence", Text),
+    Column("evidence", FreeText),
 )
 
 setups = Table(
@@ -176,8 +200,8 @@ deliveries = Table(
     Column("queued_at", UtcDateTime, nullable=False),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("accepted_at", UtcDateTime),
-    Column("detail", Text),
-    Column("delivered_name", Text),
+    Column("detail", FreeText),
+    Column("delivered_name", FreeText),
     _uid("delivered_sop_class_uid"),
     _uid("delivered_sop_instance_uid"),
     _uid("delivered_transfer_syntax_uid"),
@@ -193,7 +217,7 @@ negotiated_forms = Table(
     metadata,
     Column("node", String(64), primary_key=True),
     Column("kind", String(16), primary_key=True),
-    Column("name", Text, nullable=False),
+    Column("name", FreeText, nullable=False),
     _uid("sop_class_uid", nullable=False),
     _uid("transfer_syntax_uid", nullable=False),
     Column("decided_at", UtcDateTime, nullable=False),
@@ -206,15 +230,15 @@ audit_events = Table(
     # The number is the event's place in the chain: a database's own numbers leave gaps where a transaction failed.
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("actor", Text, nullable=False),
+    Column("actor", FreeText, nullable=False),
     Column("action", String(32), nullable=False),
     _uid("study_instance_uid"),
     _uid("sop_instance_uid"),
     Column("outcome", String(64)),
-    Column("detail", Text),
-    Column("calling_ae_title", Text),  # the station that sent the study
+    Column("detail", FreeText),
+    Column("calling_ae_title", FreeText),  # the station that sent the study
     Column("probability", Float),
-    Column("model", Text),
+    Column("model", FreeText),
     Column("previous_sha256", String(64), nullable=False),
     Column("sha256", String(64), nullable=False),
     Index("ix_audit_events_at", "at"),
@@ -235,7 +259,7 @@ named_queries = Table(
     "named_queries",
     metadata,
     Column("name", String(64), primary_key=True),
-    Column("options", Text, nullable=False),
+    Column("options", FreeText, nullable=False),
     Column("saved_at", UtcDateTime, nullable=False),
 )
 
