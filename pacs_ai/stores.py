@@ -13,6 +13,11 @@ from pacs_ai_storage.proofs import Proofs
 
 from .settings import Settings
 
+# A node is delivered to and asked for proof by a thread each.
+_OF_EACH_NODE = 2
+# Claims, leases, retention, audit messages, storage commitment; pages of health and metrics.
+_OF_THE_SERVICE = 10
+
 
 def now() -> datetime:
     """The clock of the service."""
@@ -21,7 +26,13 @@ def now() -> datetime:
 
 def open_database(settings: Settings) -> Database:
     """The database that the settings name; it is not touched yet."""
-    return Database(settings.audit.url or sqlite_url(settings.data))
+    return Database(settings.audit.url or sqlite_url(settings.data), connections=_connections(settings))
+
+
+def _connections(settings: Settings) -> int:
+    """One for each thread of the service that may ask at the same moment; they are opened when they are needed."""
+    of_nodes = len(settings.nodes) * (settings.delivery.associations + _OF_EACH_NODE)
+    return settings.dicom.max_associations + settings.ingest.readers + of_nodes + _OF_THE_SERVICE
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,29 +3,34 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from . import audit
 
 SQLITE_NAME = "pacs-ai.sqlite"
 # How long a transaction waits for the lock of another; a URL may say otherwise.
 _PATIENCE_SECONDS = 30
+# Enough for a command; a service says how many its threads need.
+_CONNECTIONS = 16
 
 
 class LedgerUnavailable(Exception):
-    """The database is locked, full or gone; nothing of the transaction stands."""
+    """The database is locked, full or gone, or has no connection free; nothing of the transaction stands."""
 
 
 class Database:
     """An engine with two doors: `read` for selects, `change` for one transaction that ends on disk or not at all."""
 
-    def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
+    def __init__(self, url: str, *, connections: int = _CONNECTIONS, patience: float = _PATIENCE_SECONDS) -> None:
+        """At most `connections` are open at once; who finds none free waits for one so many seconds."""
+        self.engine = _engine(url, _Pool(connections=connections, patience=patience))
         self._writer = RLock()
         self._place: tuple[int, int] | None = None
 
@@ -44,7 +49,7 @@ class Database:
         transaction is over: everything else of the transaction is done by then, and no two wait for each other.
 
         SQLite has a single writer; threads of this process queue here instead of polling its lock.
-        Raises LedgerUnavailable when the database is locked, full or gone.
+        Raises LedgerUnavailable when the database is locked, full or gone, or no connection becomes free.
         """
         self._check_place()
         queue = self._writer if self.engine.dialect.name == "sqlite" else nullcontext()
@@ -85,8 +90,11 @@ def sqlite_url(folder: Path) -> str:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    except (OperationalError, InterfaceError) as error:
         message = f"the database does not answer: {error.orig}"
+        raise LedgerUnavailable(message) from error
+    except NoFreeConnection as error:
+        message = "the database does not answer: all connections to it are in use"
         raise LedgerUnavailable(message) from error
 
 
@@ -105,24 +113,36 @@ def _create_for_the_owner(_dialect: object, _record: object, arguments: list[Any
         os.close(os.open(arguments[0], os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _engine(url: str) -> Engine:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pool:
+    connections: int
+    patience: float
+
+    @property
+    def options(self) -> dict[str, Any]:
+        # One that is beyond the size of a pool would be opened and closed each time.
+        return {"pool_size": self.connections, "max_overflow": 0, "pool_timeout": self.patience}
+
+
+def _engine(url: str, pool: _Pool) -> Engine:
     # Parameters may be a patient's: no error tells them.
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return _server_engine(parsed)
+        return _server_engine(parsed, pool)
     timeout = {} if "timeout" in parsed.query else {"timeout": _PATIENCE_SECONDS}
-    engine = create_engine(url, hide_parameters=True, connect_args={"check_same_thread": False, **timeout})
+    arguments = {"check_same_thread": False, **timeout}
+    engine = create_engine(url, hide_parameters=True, poolclass=QueuePool, connect_args=arguments, **pool.options)
     event.listen(engine, "do_connect", _create_for_the_owner)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
-def _server_engine(url: URL) -> Engine:
+def _server_engine(url: URL, pool: _Pool) -> Engine:
     # A server that is gone, or a lock that stays, is found out in time for an answer to the modality.
     limits = {"connect_timeout": 10, "tcp_user_timeout": _PATIENCE_SECONDS * 1000}
     limits = {name: value for name, value in limits.items() if name not in url.query}
-    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=16, connect_args=limits)
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=limits, **pool.options)
     if "options" not in url.query:
         event.listen(engine, "connect", _limit_waiting)
     return engine

@@ -1,0 +1,39 @@
+"""Connections to the ledger: one for each thread that needs it, and an answer to whoever finds none free."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pacs_ai_storage.database import Database, LedgerUnavailable
+from pacs_ai_storage.ledger import Ledger
+from pacs_ai_storage.migration import migrate
+from pacs_ai_storage.records import Receipt
+
+from pacs_ai.settings import DicomSettings, IngestSettings, Settings
+from pacs_ai.stores import open_database
+
+from .studies import arrived
+
+
+def test_a_ledger_of_which_every_connection_is_in_use_is_not_available(database_url: str) -> None:
+    database = Database(database_url, connections=2, patience=0.1)
+    migrate(database)
+    ledger = Ledger(database)
+
+    with database.read(), database.read(), pytest.raises(LedgerUnavailable, match="all connections to it are in use"):
+        ledger.record(arrived())
+
+    assert ledger.record(arrived()) is Receipt.NEW
+    database.close()
+
+
+@pytest.mark.timeout(20)
+def test_a_service_has_a_connection_for_each_association_and_reader(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, dicom=DicomSettings(max_associations=40), ingest=IngestSettings(readers=20))
+    database = open_database(settings)
+
+    with ExitStack() as stack:
+        held = [stack.enter_context(database.read()) for _ in range(40 + 20)]
+
+    assert len(held) == 60
+    database.close()
