@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from pacs_ai_storage.database import LedgerUnavailable
-from pacs_ai_storage.following import Follower
+from pacs_ai_storage.following import REPOSITORY, Follower
 from pacs_ai_storage.records import AuditEvent
 
 from . import __version__
@@ -42,7 +42,7 @@ class Telling:
         (host, port), tls = atna.host_and_port, atna.tls
         self._ledger, self._insist, self._now = stores.ledger, insist, now
         self._forwarder = Forwarder(
-            follower=Follower(stores.database, "atna"),
+            follower=Follower(stores.database, REPOSITORY),
             repository=Repository(
                 host=host, port=port, context=partial(client_context, tls, "audit.atna") if tls else None
             ),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pacs_ai_storage import audit
+from pacs_ai_storage.following import REPOSITORY
 
 from pacs_ai.errors import PacsAiError, TamperedLog, WrongUsage
 from pacs_ai.settings import Settings
@@ -95,8 +96,11 @@ def audit_key(config: ConfigOption = None) -> None:
 
 
 def audit_prune(config: ConfigOption = None, before: Time = None) -> None:
-    """Events older than `audit.keep_days`, or than --before, are removed; a signed anchor stays in their place."""
-    from pacs_ai_storage.retention import prune  # noqa: PLC0415 - queries do not wait for cryptography
+    """Events older than `audit.keep_days`, or than --before, are removed; a signed anchor stays in their place.
+
+    What the repository of `audit.atna` has not had stays.
+    """
+    from pacs_ai_storage.retention import kept_for, prune  # noqa: PLC0415 - queries do not wait for cryptography
 
     settings = settings_of(config)
     youngest = now() - timedelta(days=settings.audit.keep_days)
@@ -104,9 +108,13 @@ def audit_prune(config: ConfigOption = None, before: Time = None) -> None:
     if end > youngest:
         message = f"--before is less than audit.keep_days = {settings.audit.keep_days} days ago"
         raise WrongUsage(message)
+    followers = (REPOSITORY,) if settings.audit.atna.is_on else ()
     with existing_database(settings) as database:
-        gone = prune(database, _signing_key(settings), end, now())
+        gone = prune(database, _signing_key(settings), end, now(), followers=followers)
+        kept = kept_for(database, end, followers)
     typer.echo(f"{gone} events removed")
+    if kept:
+        typer.echo(f"{kept} older events stay: the repository of audit.atna has not had them")
 
 
 def _signing_key(settings: Settings) -> "SigningKey":

@@ -1,5 +1,6 @@
 """The chain of the audit log followed from outside: nothing is left out, and a restart goes on where it stopped."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,9 @@ from .database import Database
 from .records import AuditEvent
 from .rows import insert_new
 from .schema import audit_events, audit_followers, audit_head, instances, objects
+
+# The department's audit record repository.
+REPOSITORY = "atna"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,12 @@ class Follower:
         this = audit_followers.c.name == self._name
         with self._database.change() as connection:
             connection.execute(update(audit_followers).where(this).values(sequence=last.sequence))
+
+
+def followed_to(connection: Connection, names: Collection[str]) -> int | None:
+    """The last event that all of these followers have; None where none of them has begun."""
+    here = select(func.min(audit_followers.c.sequence)).where(audit_followers.c.name.in_(names))
+    return connection.execute(here).scalar()
 
 
 def _with_subjects() -> Select[Any]:

@@ -10,9 +10,10 @@ from pacs_ai_storage import audit
 from pacs_ai_storage.audit import AuditFilter
 from pacs_ai_storage.chain import GENESIS, event_sha256, moment
 from pacs_ai_storage.database import Database, sqlite_url
+from pacs_ai_storage.following import Follower
 from pacs_ai_storage.migration import migrate
 from pacs_ai_storage.records import AuditEvent
-from pacs_ai_storage.retention import prune
+from pacs_ai_storage.retention import kept_for, prune
 from pacs_ai_storage.schema import audit_events, audit_head
 from pacs_ai_storage.signing import KEY_NAME, Purpose, SigningKey, read_head, write_head
 from pacs_ai_storage.tampering import verify
@@ -215,6 +216,31 @@ def test_an_event_that_is_too_young_holds_up_what_came_after_it(log: Database, k
     write(log, [replace(some_events(1, chance_of(3))[0], at=AT + timedelta(days=150)), *some_events(3, chance_of(4))])
 
     assert prune(log, key, AT + timedelta(days=100), AT + timedelta(days=200)) == LENGTH
+
+
+def test_what_a_follower_has_not_had_stays_until_it_has_it(log: Database, key: SigningKey) -> None:
+    follower, end, now = Follower(log, "atna"), AT + timedelta(days=100), AT + timedelta(days=200)
+    write(log, some_events(5, chance_of(5)))
+
+    gone = [prune(log, key, end, now, followers=["atna"]) for _ in range(2)]
+    kept = kept_for(log, end, ["atna"])
+    waiting = follower.next_events(10)
+    follower.has(waiting[-1])
+
+    assert (gone, kept, len(waiting)) == ([LENGTH, 0], 5, 5 + 1)  # the log tells of what was removed
+    assert prune(log, key, end, now, followers=["atna"]) == 5
+    assert kept_for(log, end, ["atna"]) == 0
+    assert said(log, key) == "None"
+
+
+def test_a_follower_that_is_not_in_use_holds_nothing_up(log: Database, key: SigningKey) -> None:
+    Follower(log, "atna")
+    write(log, some_events(5, chance_of(5)))
+    end, now = AT + timedelta(days=100), AT + timedelta(days=200)
+
+    assert kept_for(log, end, []) == 0
+    assert kept_for(log, end, ["another"]) == 0
+    assert prune(log, key, end, now) == LENGTH + 5
 
 
 def test_an_anchor_that_this_key_has_not_signed_is_named(log: Database, key: SigningKey, tmp_path: Path) -> None:
