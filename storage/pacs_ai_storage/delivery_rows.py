@@ -12,7 +12,7 @@ from .records import AuditEvent, ClaimedStudy, DeliveredForm, Delivery, Delivery
 from .rows import insert_new, object_row
 from .schema import deliveries, objects, studies
 
-_OPEN = (DeliveryState.PENDING, DeliveryState.SENT, DeliveryState.FAILED)
+OPEN = (DeliveryState.PENDING, DeliveryState.SENT, DeliveryState.FAILED)
 LONGEST_WAIT = timedelta(days=1)
 # The reading order of the priorities; what has none goes with ROUTINE.
 PRIORITY_RANK = case({"STAT": 0, "HIGH": 1}, value=studies.c.priority, else_=2)
@@ -112,7 +112,7 @@ def close_study(connection: Connection, study_instance_uid: str, now: datetime) 
             select(deliveries.c.state).where(deliveries.c.study_instance_uid == study_instance_uid).distinct()
         )
     )
-    if states & set(_OPEN):
+    if states & set(OPEN):
         return
     if DeliveryState.ACCEPTED not in states:
         ready = and_(studies.c.study_instance_uid == study_instance_uid, studies.c.state == StudyState.READY)

@@ -11,6 +11,7 @@ from . import audit
 from .database import Database
 from .delivery_rows import (
     LONGEST_WAIT,
+    OPEN,
     append_event,
     bring_back,
     change_delivery,
@@ -161,12 +162,13 @@ class Outbox:
         A study of which nothing else is open is DELIVERED, if a node has accepted any object of it.
         """
         with self._database.change() as connection:
-            chosen = _chosen(connection, choice, DeliveryState.FAILED, DeliveryState.PENDING, DeliveryState.SENT)
+            # Studies first, as where a node accepts: the other way round the two would wait for each other.
+            locked = _lock_studies(connection, _named(choice, *OPEN))
+            chosen = [item for item in _chosen(connection, choice, *OPEN) if item.study_instance_uid in locked]
             for item in chosen:
                 change_delivery(connection, item, item.state, state=DeliveryState.CANCELLED, unreachable_since=None)
                 append_event(connection, item, "cancel", item.node, now, item.detail, actor=actor)
             for study in sorted({item.study_instance_uid for item in chosen}):
-                lock_study(connection, study)
                 close_study(connection, study, now)
             return len(chosen)
 
@@ -199,14 +201,23 @@ def _give_up_all(connection: Connection, condition: ColumnElement[bool], now: da
         append_event(connection, item, "deliver", "given up", now, detail)
 
 
-def _chosen(connection: Connection, choice: Choice, *states: DeliveryState) -> list[Delivery]:
+def _named(choice: Choice, *states: DeliveryState) -> ColumnElement[bool]:
     conditions = [
         deliveries.c.node == choice.node if choice.node else None,
         deliveries.c.study_instance_uid == choice.study_instance_uid if choice.study_instance_uid else None,
         deliveries.c.sop_instance_uid == choice.sop_instance_uid if choice.sop_instance_uid else None,
     ]
-    statement = joined_deliveries().where(
-        deliveries.c.state.in_(states), *(condition for condition in conditions if condition is not None)
-    )
+    return and_(deliveries.c.state.in_(states), *(condition for condition in conditions if condition is not None))
+
+
+def _lock_studies(connection: Connection, condition: ColumnElement[bool]) -> set[str]:
+    named = set(connection.scalars(select(deliveries.c.study_instance_uid).where(condition)))
+    for study in sorted(named):  # the order in which what is proved locks them
+        lock_study(connection, study)
+    return named
+
+
+def _chosen(connection: Connection, choice: Choice, *states: DeliveryState) -> list[Delivery]:
+    statement = joined_deliveries().where(_named(choice, *states))
     locked = statement.with_for_update(of=deliveries).order_by(deliveries.c.queued_at)
     return [delivery(row) for row in connection.execute(locked)]
