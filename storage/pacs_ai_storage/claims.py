@@ -13,6 +13,8 @@ from .rows import AnyRow
 from .schema import studies
 
 MAX_ATTEMPTS = 3
+# A restart may be anybody's doing; so many in a row while the same study is read are that study's.
+MAX_RESTARTS = 50
 # `studies.lease` has room for 64 characters, 13 of which tell the leases of an owner apart.
 _LONGEST_OWNER = 51
 
@@ -27,6 +29,11 @@ class ClaimTerms:
     # While instances come in faster than this, a stable study waits, but not longer than `patience`.
     receiving_pause: timedelta = timedelta(0)
     patience: timedelta = timedelta(0)
+
+
+def most_attempts(study: AnyRow) -> int:
+    """How often the study may have been begun: one whose reader is gone, or one that waits since a restart."""
+    return MAX_ATTEMPTS if study.state == StudyState.PROCESSING else MAX_RESTARTS
 
 
 def new_lease(owner: str) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from . import audit
 from .arrivals import receive
-from .claims import MAX_ATTEMPTS, ClaimTerms, claimable, leases_of, new_lease, reopen, set_back
+from .claims import ClaimTerms, claimable, leases_of, most_attempts, new_lease, reopen, set_back
 from .database import Database
 from .delivery_rows import queue
 from .events import of_object, of_outcome, of_study
@@ -62,15 +62,16 @@ class Ledger:
     def claim_stable(self, now: datetime, terms: ClaimTerms) -> ClaimedStudy | None:
         """The study that has been quiet longest is leased to the caller; None when none is stable.
 
-        A study whose lease ran out is claimed again, and FAILED once that happened MAX_ATTEMPTS times.
+        A study whose lease ran out is claimed again, and FAILED once that happened MAX_ATTEMPTS times; one that was
+        under way at MAX_RESTARTS restarts in a row is FAILED too, so that no study keeps the service from the others.
         """
         with self._database.change() as connection:
             for ahead in set_back(connection, now, terms):
                 self._note_of(connection, ahead, "retime", None, now, detail="of a time to come: the clock went back")
             while (study := claimable(connection, now, terms)) is not None:
-                if study.attempts < MAX_ATTEMPTS:
+                if study.attempts < (most := most_attempts(study)):
                     return self._lease(connection, study, now, terms)
-                self._end(connection, study, StudyState.FAILED, now, reason=f"did not end in {MAX_ATTEMPTS} attempts")
+                self._end(connection, study, StudyState.FAILED, now, reason=f"did not end in {most} attempts")
             return None
 
     def _lease(self, connection: Connection, study: AnyRow, now: datetime, terms: ClaimTerms) -> ClaimedStudy:
@@ -112,7 +113,8 @@ class Ledger:
                 .with_for_update()
             ).all()
             for study in begun:
-                reopen(connection, study, touched_at=study.touched_at, revision=study.revision)
+                attempts = study.attempts
+                reopen(connection, study, touched_at=study.touched_at, revision=study.revision, attempts=attempts)
                 self._note_of(connection, study, "release", "the service was restarted", now)
             return len(begun)
 

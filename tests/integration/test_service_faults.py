@@ -1,14 +1,20 @@
 """What a service does when it was stopped, when a node is gone, and when another takes over."""
 
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 
 import pytest
 from pacs_ai_storage.records import DeliveryState, StudyState
 
+from pacs_ai.findings import ModelInput, Reading
 from pacs_ai.service import Service
 from pacs_ai.settings import IngestSettings, Node, Settings
+from tests.fakes import TinyClassifier
 
 from .peers import (
     HOST,
@@ -45,6 +51,38 @@ def test_what_another_run_had_begun_is_taken_up_and_sent_once(
     assert len(archive.received) == 2
     assert ("release", "the service was restarted") in trail
     assert [event for event in trail if event[0] == "finish"] == [("finish", "READY"), ("finish", "DELIVERED")]
+
+
+@dataclass
+class Diskless(TinyClassifier):
+    """The disk is away for so many readings."""
+
+    failures: int = 1
+
+    def read(self, inputs: Sequence[ModelInput]) -> list[Reading]:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(inputs)
+
+
+@pytest.mark.parametrize(("failures", "end"), [(1, StudyState.DELIVERED), (99, StudyState.FAILED)])
+def test_a_moment_without_the_disk_costs_no_study(
+    failures: int,
+    end: StudyState,
+    settings_with: Callable[..., Settings],
+    archive: Archive,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pacs_ai.readers._PAUSE_AFTER_DISK", timedelta(0))
+    study, path = radiograph(tmp_path)
+
+    with running(settings_with(archive.node), Diskless(failures=failures)) as started:
+        push(started.port, path)
+        view = started.wait_for(study, end)
+
+    assert view.study.reason == (None if end is StudyState.DELIVERED else "OSError")
 
 
 def test_what_was_received_before_a_restart_is_read_after_it(
