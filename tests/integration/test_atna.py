@@ -297,7 +297,7 @@ def test_a_message_that_no_datagram_holds_does_not_hold_up_the_others(
         listener.bind((HOST, 0))
         listener.settimeout(10)
         telling = forwarder(database, Repository(host=HOST, port=listener.getsockname()[1], context=None))
-        Ledger(database).record(replace(arrived(1), patient_id="PAT-7" * 14_000))
+        Ledger(database).record(replace(arrived(1), patient_id="PAT-7", calling_ae_title="MODALITY" * 9_000))
         Ledger(database).record(arrived(2, study=f"{STUDY}9"))
         telling.forward()
 
