@@ -36,6 +36,8 @@ from pydicom.uid import (
 from pacs_ai.errors import LimitExceeded, UndecodablePixels
 from pacs_ai.header import quietly
 
+from .codestream import Codestream, read_codestream
+
 _PLUGIN = "imagecodecs"
 _DECODE: dict[UID, Callable[[bytes], NDArray[Any]]] = {
     **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), imagecodecs.jpeg_decode),
@@ -145,12 +147,12 @@ def decode(image: Dataset) -> NDArray[Any]:
         raise UndecodablePixels(message)
     try:
         with quietly():
-            _check_length(image, syntax)
+            precision = _checked_precision(image, syntax)
             plugin = _PLUGIN if syntax in _PLUGGED else ""
             decoder = get_decoder(syntax)
             found, said = decoder.as_array(image, raw=True, index=0, decoding_plugin=plugin, **_AS_THEY_ARE)
             native = found.astype(found.dtype.newbyteorder("="), copy=False)
-            stored = _used_bits(native, int(said["bits_stored"]), below=_unused_below(image, syntax))
+            stored = _used_bits(native, int(said["bits_stored"]), below=_unused_below(image, precision))
     except MemoryError as error:
         message = "Decoding the pixel data takes more memory than it may have (ingest.decoder_memory_mb)."
         raise LimitExceeded(message) from error
@@ -172,9 +174,10 @@ def transfer_syntax(image: Dataset) -> str:
     return ExplicitVRBigEndian if is_little_endian is False else ExplicitVRLittleEndian
 
 
-def _unused_below(image: Dataset, syntax: str) -> int:
-    # Older editions let a sample lie anywhere in its word, as High Bit says (PS3.5 8.1.1); a codestream holds samples.
-    if syntax in _DECODE or "HighBit" not in image:
+def _unused_below(image: Dataset, precision: int | None) -> int:
+    # Older editions let a sample lie anywhere in its word, as High Bit says (PS3.5 8.1.1). A codestream holds samples,
+    # or, when it has the precision for them, whole words.
+    if "HighBit" not in image or (precision is not None and precision <= image.HighBit):
         return 0
     return max(0, int(image.HighBit) + 1 - int(image.BitsStored))
 
@@ -192,22 +195,30 @@ def _used_bits(words: NDArray[Any], bits: int, *, below: int) -> NDArray[Any]:
     return np.asarray((words << above) >> (above + below), words.dtype)
 
 
-def _check_length(image: Dataset, syntax: str) -> None:
+def _checked_precision(image: Dataset, syntax: str) -> int | None:
+    """The bits of a sample in the codestream, 0 where it does not say, None of pixels that are in none."""
     if syntax in _DECODE:
-        _check_codestream(image)
-    elif syntax in UNCOMPRESSED:
-        # Devices pad the end, though by less than a row; pydicom reports what is missing.
-        row = image.Columns * (image.BitsAllocated // 8)
-        expected = image.Rows * row
-        if len(image.PixelData) >= expected + max(row, 2):
-            message = f"there are {len(image.PixelData)} bytes of pixels, the header says {expected}"
-            raise ValueError(message)
+        codestream = _check_codestream(image)
+        return codestream.precision if codestream else 0
+    if syntax in UNCOMPRESSED:
+        _check_length(image)
+    return None
 
 
-def _check_codestream(image: Dataset) -> None:
+def _check_length(image: Dataset) -> None:
+    # Devices pad the end, though by less than a row; pydicom reports what is missing.
+    row = image.Columns * (image.BitsAllocated // 8)
+    expected = image.Rows * row
+    if len(image.PixelData) >= expected + max(row, 2):
+        message = f"there are {len(image.PixelData)} bytes of pixels, the header says {expected}"
+        raise ValueError(message)
+
+
+def _check_codestream(image: Dataset) -> Codestream | None:
     # Before the codec sees it: a codestream may announce an image that fills the memory.
     frame = get_frame(image.PixelData, 0, number_of_frames=1)
-    announced = codestream_size(frame)
+    codestream = read_codestream(frame)
+    announced = (codestream.rows, codestream.columns) if codestream else None
     if announced is not None and announced != (image.Rows, image.Columns):
         message = f"the codestream announces {announced}, the header says {(image.Rows, image.Columns)}"
         raise ValueError(message)
@@ -215,19 +226,4 @@ def _check_codestream(image: Dataset) -> None:
     if _END not in frame[-16:]:
         message = "the codestream has no end"
         raise ValueError(message)
-
-
-def codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """(rows, columns) that a JPEG (SOFn, ISO 10918-1 B.2.2) or JPEG 2000 (SIZ, ISO 15444-1 A.5.1) frame announces."""
-    if frame[:2] == b"\xff\x4f":
-        right, bottom, left, top = struct.unpack_from(">4I", frame, 8)
-        return bottom - top, right - left
-    position = 2 if frame[:2] == b"\xff\xd8" else len(frame)
-    while position + 9 <= len(frame) and frame[position] == 0xFF:
-        marker, length = frame[position + 1], int.from_bytes(frame[position + 2 : position + 4])
-        # SOF0..SOF15 without DHT, JPG and DAC; SOF55 is JPEG-LS.
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}):
-            rows, columns = struct.unpack_from(">2H", frame, position + 5)
-            return rows, columns
-        position += 2 + length
-    return None
+    return codestream

@@ -29,7 +29,8 @@ from pydicom.uid import (
 
 from pacs_ai.errors import UndecodablePixels
 from pacs_ai.imaging import decoders
-from pacs_ai.imaging.decoders import codestream_size, decode, is_available
+from pacs_ai.imaging.codestream import Codestream, read_codestream
+from pacs_ai.imaging.decoders import decode, is_available
 from tests.builders import LOSSLESS, UNCOMPRESSED, Stored, make_instance, part10, phantom
 
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
@@ -130,6 +131,27 @@ def test_a_sample_in_the_upper_bits_of_its_word_is_read_there(syntax: UID, is_si
     decoded = decode(_opened(stored=stored, syntax=syntax, HighBit=14))
 
     np.testing.assert_array_equal(decoded, values)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless],
+    ids=lambda syntax: syntax.keyword,
+)
+@pytest.mark.parametrize(("bits", "high"), [(12, 15), (10, 15), (14, 15), (12, 14)])
+def test_a_sample_in_the_upper_bits_is_read_there_in_a_codestream_of_whole_words(
+    syntax: UID, bits: int, high: int
+) -> None:
+    values = phantom(96, 80, bits=bits)
+    words = ((values << (high + 1 - bits)) | 1).astype(np.uint16)
+    image = _opened(stored=words, bits=16, syntax=syntax, BitsStored=bits, HighBit=high)
+
+    np.testing.assert_array_equal(decode(image), values)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEG2000Lossless], ids=lambda syntax: syntax.keyword)
+def test_a_codestream_that_has_the_samples_alone_is_read_whatever_the_high_bit(syntax: UID) -> None:
+    np.testing.assert_array_equal(decode(_opened(stored=phantom(96, 80), syntax=syntax, HighBit=15)), phantom(96, 80))
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGLosslessSV1], ids=lambda syntax: syntax.keyword)
@@ -249,13 +271,28 @@ def test_a_colour_frame_is_refused() -> None:
 
 
 @pytest.mark.parametrize("syntax", JPEG_FAMILY, ids=lambda syntax: syntax.keyword)
-def test_a_codestream_announces_its_size(syntax: UID) -> None:
-    assert codestream_size(_frame(syntax)) == (96, 80)
+def test_a_codestream_announces_its_size_and_precision(syntax: UID) -> None:
+    takes_words = "HTJ2K" in syntax.keyword or "JPEGLS" in syntax.keyword  # as these are encoded here
+    precision = 16 if takes_words else _bits(syntax)
+
+    assert read_codestream(_frame(syntax)) == Codestream(rows=96, columns=80, precision=precision)
+
+
+def test_a_signed_codestream_says_so() -> None:
+    frame = imagecodecs.jpeg2k_encode(phantom(96, 80).astype(np.int16), codecformat="J2K", reversible=True, level=0)
+
+    assert read_codestream(bytes(frame)) == Codestream(rows=96, columns=80, precision=16, is_signed=True)
+
+
+def test_fill_bytes_before_a_marker_are_passed_over() -> None:
+    frame = _frame(JPEGLosslessSV1)
+
+    assert read_codestream(frame[:2] + b"\xff\xff" + frame[2:]) == read_codestream(frame)
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff", b"GIF89a" * 4, b"\xff\xd8" + b"\0" * 40])
-def test_a_frame_that_announces_nothing_has_no_size(frame: bytes) -> None:
-    assert codestream_size(frame) is None
+def test_a_frame_that_announces_nothing_is_no_codestream(frame: bytes) -> None:
+    assert read_codestream(frame) is None
 
 
 def test_a_codestream_that_announces_a_huge_image_is_refused_before_decoding() -> None:

@@ -97,6 +97,13 @@ def _high(bits: int, syntax: UID = ExplicitVRLittleEndian, junk: int = 0) -> Mak
     return _film(bits, stored=(_stored(bits).astype(np.uint16) << shift) | junk, HighBit=15, syntax=syntax)
 
 
+def _high_words(bits: int, syntax: UID) -> Make:
+    """The same in a codestream of whole words, as DCMTK's encoders make of them."""
+    words = _stored(bits).astype(np.uint16) << (16 - bits)
+    window = {"WindowCenter": str(2 ** (bits - 1)), "WindowWidth": str(2**bits)}
+    return _film(16, stored=words, syntax=syntax, BitsStored=bits, HighBit=15, **window)
+
+
 def _gamma(count: int = 4096, top: int = 4095, power: float = 0.6) -> NDArray[np.uint16]:
     return np.rint(top * (np.arange(count) / (count - 1)) ** power).astype(np.uint16)
 
@@ -206,6 +213,8 @@ VARIANTS: dict[str, Variant] = {
     "upper bits": Variant(make=_high(12)),
     "upper bits, junk below": Variant(make=_high(10, junk=0x2A)),
     "upper bits, RLE": Variant(make=_high(12, RLELossless)),
+    "upper bits, JPEG lossless": Variant(make=_high_words(12, JPEGLosslessSV1), command=_J),
+    "upper bits, JPEG-LS": Variant(make=_high_words(10, JPEGLSLossless), command=_LS),
     "signed, 12 bit": Variant(make=_signed()),
     "signed, 16 bit": Variant(make=_signed(16)),
     "signed, 8 bit": Variant(make=_signed(8)),
