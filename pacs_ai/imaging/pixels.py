@@ -248,8 +248,8 @@ def _swapped(raw: object) -> object:
 
 
 def _entries(raw: object, count: int) -> NDArray[np.uint16]:
-    if not isinstance(raw, bytes):
-        return np.asarray(raw, dtype=np.int64).astype(np.uint16).ravel()[:count]
-    if len(raw) in (count, count + 1):  # 8 bit entries, one to a byte
+    if not isinstance(raw, bytes):  # numbers (US or SS), which hold what words (OW) do
+        raw = np.asarray(raw, dtype=np.int64).astype("<u2").tobytes()
+    if len(raw) in (count, count + 1):  # 8 bit entries, two to a word (PS3.3 C.11.1.1.1 and C.11.2.1.1, CP-522)
         return np.frombuffer(raw, np.uint8)[:count].astype(np.uint16)
     return np.frombuffer(raw[: len(raw) // 2 * 2], "<u2")[:count].copy()

@@ -115,6 +115,18 @@ def test_a_signed_table_may_begin_below_zero() -> None:
     np.testing.assert_allclose(grey * 255, [[0, 85], [170, 255]], atol=1e-4)
 
 
+@pytest.mark.parametrize(("vr", "kind"), [("US", "<u2"), ("SS", "<i2")])
+@pytest.mark.parametrize(("top", "bits"), [(255, 8), (65535, 16)])
+def test_the_words_of_a_table_may_be_written_as_numbers(small: Stored, vr: str, kind: str, top: int, bits: int) -> None:
+    entries = np.rint(top * (np.arange(4096) / 4095) ** 0.6)
+    table = lookup_table(entries, bits, is_packed=bits == 8)
+    table.add_new("LUTData", vr, np.frombuffer(table.LUTData, kind).tolist())
+
+    grey = _grey(make_instance(stored=small, VOILUTSequence=[table]))
+
+    np.testing.assert_allclose(grey, entries[small] / top, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("function", "width", "expected"),
     [

@@ -108,6 +108,12 @@ def _gamma(count: int = 4096, top: int = 4095, power: float = 0.6) -> NDArray[np
     return np.rint(top * (np.arange(count) / (count - 1)) ** power).astype(np.uint16)
 
 
+def _in_numbers(table: Dataset) -> Dataset:
+    """The same table with its words written as numbers."""
+    table.add_new("LUTData", "US", np.frombuffer(table.LUTData, "<u2").tolist())
+    return table
+
+
 def _voi_lut(*tables: Dataset, **changes: Any) -> Make:
     return _film(**{"WindowCenter": None, "WindowWidth": None, "VOILUTSequence": list(tables), **changes})
 
@@ -233,6 +239,11 @@ VARIANTS: dict[str, Variant] = {
     "Modality LUT of 8 bit": Variant(
         make=_modality_lut(lookup_table(_gamma(4096, 255), 8), WindowCenter="128", WindowWidth="220")
     ),
+    "Modality LUT of 8 bit, two to a number": Variant(
+        make=_modality_lut(
+            _in_numbers(lookup_table(_gamma(4096, 255), 8, is_packed=True)), WindowCenter="128", WindowWidth="220"
+        )
+    ),
     "Modality LUT of a part of the values": Variant(make=_modality_lut(lookup_table(_gamma(2000), 12, first=900))),
     # Windows.
     "two windows": Variant(make=_film(WindowCenter=["2048", "1500"], WindowWidth=["3600", "900"])),
@@ -321,6 +332,13 @@ VARIANTS: dict[str, Variant] = {
         make=_voi_lut(
             lookup_table(_gamma(4096, 255), 8, is_packed=True, is_big_endian=True), syntax=ExplicitVRBigEndian
         ),
+        options=_LUT,
+    ),
+    "VOI LUT, 8 bit, two to a number": Variant(
+        make=_voi_lut(_in_numbers(lookup_table(_gamma(4096, 255), 8, is_packed=True))), options=_LUT
+    ),
+    "VOI LUT, 8 bit, two to a number, big endian": Variant(
+        make=_voi_lut(_in_numbers(lookup_table(_gamma(4096, 255), 8, is_packed=True)), syntax=ExplicitVRBigEndian),
         options=_LUT,
     ),
     "VOI LUT after a Modality LUT": Variant(
