@@ -193,12 +193,24 @@ def _is_inverted(header: Dataset) -> bool:
 
 
 def _padding(header: Dataset, stored: Stored) -> tuple[int, int] | None:
-    first = number(header, "PixelPaddingValue")
-    if first is None:
+    """The stored values that are padding (PS3.3 C.7.5.1.1.2); None where no pixel has one, or every pixel."""
+    ends = [
+        _as_stored(int(found), header)
+        for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+        if (found := number(header, keyword)) is not None
+    ]
+    if not ends or number(header, "PixelPaddingValue") is None:
         return None
-    last = number(header, "PixelPaddingRangeLimit")
-    low, high = sorted((int(first), int(first if last is None else last)))
-    return (low, high) if _is_padding(stored, (low, high)).any() else None
+    padding = min(ends), max(ends)
+    is_padding = _is_padding(stored, padding)
+    return padding if is_padding.any() and not is_padding.all() else None
+
+
+def _as_stored(value: int, header: Dataset) -> int:
+    """A number of US or SS as the sign of the pixels has it, whichever of the two it was written as."""
+    if number(header, "PixelRepresentation") == 1:
+        return value - 65536 if value > 32767 else value
+    return value + 65536 if value < 0 else value
 
 
 def _is_padding(stored: Stored, padding: tuple[int, int]) -> NDArray[np.bool_]:

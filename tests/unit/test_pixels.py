@@ -160,6 +160,45 @@ def test_padding_is_black_in_either_polarity_and_outside_the_range(photometric: 
     assert sorted(grey[1]) == pytest.approx([0.0, 0.5, 1.0])
 
 
+@pytest.mark.parametrize(
+    ("value", "limit"),
+    [
+        (("SS", -2048), None),
+        (("US", 63488), None),
+        (("SS", -2048), ("SS", -2000)),
+        (("SS", -2048), ("US", 63536)),
+        (("US", 63488), ("US", 63536)),
+        (("SS", -2000), ("US", 63488)),
+    ],
+)
+def test_padding_of_signed_pixels_is_known_whatever_it_was_written_as(
+    value: tuple[str, int], limit: tuple[str, int] | None
+) -> None:
+    stored = np.array([[-2048, -2048, -2048], [-500, 0, 500]], np.int16)
+    instance = make_instance(stored=stored, WindowCenter=None, WindowWidth=None)
+    instance.add_new("PixelPaddingValue", *value)
+    if limit is not None:
+        instance.add_new("PixelPaddingRangeLimit", *limit)
+
+    np.testing.assert_allclose(_grey(instance), [[0, 0, 0], [0, 0.5, 1]], atol=1e-6)
+
+
+def test_padding_of_unsigned_pixels_written_as_signed_is_known() -> None:
+    stored = np.array([[65535, 65535, 65535], [1000, 1500, 2000]], np.uint16)
+    instance = make_instance(stored=stored, bits=16, WindowCenter=None, WindowWidth=None)
+    instance.add_new("PixelPaddingValue", "SS", -1)
+
+    np.testing.assert_allclose(_grey(instance), [[0, 0, 0], [0, 0.5, 1]], atol=1e-6)
+
+
+def test_padding_that_would_hide_every_pixel_hides_none(small: Stored) -> None:
+    instance = make_instance(stored=small)
+    instance.add_new("PixelPaddingValue", "US", 0)
+    instance.add_new("PixelPaddingRangeLimit", "US", 4095)
+
+    np.testing.assert_array_equal(_grey(instance), _grey(make_instance(stored=small)))
+
+
 def test_a_flat_image_without_a_window_is_shown_and_not_divided_by_zero() -> None:
     grey = _grey(make_instance(stored=np.full((4, 4), 77, np.uint16), WindowCenter=None, WindowWidth=None))
 
