@@ -19,13 +19,13 @@ from pydicom.uid import (
 from pacs_ai.findings import Population, Refusal, RefusalReason
 from pacs_ai.header import age_in_years, code_values, number, text, texts
 
+from .views import FRONTAL_CODES, OTHER_VIEW_CODES
+
 MIN_SIDE = 512
 _MODALITIES = {"CR", "DX"}
 # SNOMED CT (old and new), SRT and their lungs, as devices write (0008,2218).
 _CHEST_CODES = {"51185008", "816094009", "T-D3000", "39607008", "T-28000", "43799004", "302551006"}
 _CHEST_PARTS = {"CHEST", "THORAX", "TORAX", "LUNG", "LUNGS"}
-_FRONTAL_CODES = {"272479007", "399348003", "399033003", "R-10206", "R-10214", "R-10202", "R-40888"}
-_OTHER_VIEW_CODES = {"399067008", "399173006", "399198007", "R-10230", "R-10236", "R-10232"}
 _FRONTAL_POSITIONS = {"PA", "AP"}
 _FRONTAL_WORDS = re.compile(r"(?<![A-Z])(PA|AP|P\.A\.|A\.P\.|FRONTAL)(?![A-Z])")
 _OTHER_VIEW_WORDS = re.compile(r"(?<![A-Z])(LAT|LATERAL|LL|RL|OBL|OBLIQUE|DECUB\w*|LORDOTIC)(?![A-Z])")
@@ -177,8 +177,8 @@ def _not_chest(detail: str) -> Refusal:
 
 def _view(header: Dataset, _policy: GatePolicy) -> Refusal | None:
     codes = code_values(header, "ViewCodeSequence")
-    if codes & (_FRONTAL_CODES | _OTHER_VIEW_CODES):
-        return None if codes & _FRONTAL_CODES else _not_frontal(f"View Code is {', '.join(sorted(codes))}.")
+    if codes & (FRONTAL_CODES | OTHER_VIEW_CODES):
+        return None if codes & FRONTAL_CODES else _not_frontal(f"View Code is {', '.join(sorted(codes))}.")
     position = text(header, "ViewPosition").upper()
     if position:
         return None if position in _FRONTAL_POSITIONS else _not_frontal(f"View Position is {position}.")

@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.sr._cid_dict import cid_concepts
+from pydicom.sr._concepts_dict import concepts
+from pydicom.sr._snomed_dict import mapping as snomed
 from pydicom.uid import (
     CTImageStorage,
     DigitalXRayImageStorageForProcessing,
@@ -143,6 +146,16 @@ def test_a_chest_is_known_by_code_then_body_part_then_description(changes: dict[
 )
 def test_a_frontal_view_is_known_by_code_then_position_then_description(changes: dict[str, Any]) -> None:
     assert examine(_film(**changes), CHILDREN) is None
+
+
+@pytest.mark.parametrize("keyword", cid_concepts[4010]["SCT"])
+def test_each_view_of_the_context_group_is_frontal_or_not_in_either_scheme(keyword: str) -> None:
+    for value, (meaning, _) in concepts["SCT"][keyword].items():
+        coded = [code(value, "SCT", meaning), code(snomed["SCT"][value], "SRT", meaning)]
+        refusals = [examine(_film(ViewCodeSequence=[item], ViewPosition="PA"), CHILDREN) for item in coded]
+
+        is_read = meaning in {"frontal", "postero-anterior", "antero-posterior", "tissue specimen"}
+        assert [refusal and refusal.reason for refusal in refusals] == [None if is_read else R.NOT_FRONTAL] * 2
 
 
 @pytest.mark.parametrize(
