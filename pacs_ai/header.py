@@ -1,6 +1,5 @@
 """Attributes as real devices write them: an invalid value reads as absent, never as an exception."""
 
-import math
 import re
 import struct
 import warnings
@@ -35,6 +34,7 @@ PARSE_ERRORS = (
 # `quietly` does, is not safe while other threads read.
 config.settings.reading_validation_mode = config.IGNORE
 
+_LEAST, _MOST = 1e-15, 1e15
 _AGE = re.compile(r"(\d{3})([DWMY])")
 # A child of 365 days is one year old; a year of 365.25 would make it younger.
 _DAYS = {"D": 1, "W": 7, "M": 365 / 12, "Y": 365}
@@ -73,14 +73,19 @@ def text(header: Dataset, keyword: str) -> str:
 
 
 def numbers(header: Dataset, keyword: str) -> list[float]:
-    """Every value of an attribute that is a number."""
+    """Every value of an attribute; none when one is no number, or of a size that nothing in an image has."""
     found = []
     for item in texts(header, keyword):
         try:
             found.append(float(item))
         except ValueError:
             return []
-    return found if all(map(math.isfinite, found)) else []
+    return found if all(map(_is_plausible, found)) else []
+
+
+def _is_plausible(found: float) -> bool:
+    # Beyond these, which 32-bit floats and their squares still hold, greys come out as NaN.
+    return found == 0 or _LEAST <= abs(found) <= _MOST
 
 
 def number(header: Dataset, keyword: str) -> float | None:

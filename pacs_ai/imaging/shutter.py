@@ -80,7 +80,7 @@ def _circle(header: Dataset, aspect: float) -> Opening | None:
     if len(centre) != 2 or radius is None:
         return None
     # The radius is counted in columns, so that a circle on the film is an ellipse of pixels that are not square.
-    return lambda y, x: ((y - centre[0]) * aspect) ** 2 + (x - centre[1]) ** 2 <= radius**2
+    return lambda y, x: ((y - centre[0]) * aspect) ** 2 + (x - centre[1]) ** 2 <= radius * radius
 
 
 def _polygon(header: Dataset, _aspect: float) -> Opening | None:

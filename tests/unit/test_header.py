@@ -108,6 +108,14 @@ def test_a_text_where_a_sequence_belongs_is_no_sequence() -> None:
     assert code_values(header, "ViewCodeSequence") == set()
 
 
+@pytest.mark.parametrize("stated", ["1e300", "-1e39", "1e16", "1e-300", "nan", "inf", "-inf"])
+def test_a_size_that_nothing_has_is_no_number(stated: str) -> None:
+    header = Dataset()
+    header.add_new("WindowCenter", "LO", stated)
+
+    assert numbers(header, "WindowCenter") == []
+
+
 @pytest.mark.parametrize(
     ("stated", "years"),
     [

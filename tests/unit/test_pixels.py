@@ -145,6 +145,25 @@ def test_a_window_of_one_is_a_step_and_one_of_zero_is_none(function: str, width:
     np.testing.assert_allclose(grey[0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"WindowCenter": "1e300"},
+        {"WindowWidth": "1e300"},
+        {"WindowWidth": "1e-300", "VOILUTFunction": "LINEAR_EXACT"},
+        {"RescaleIntercept": "1e39"},
+        {"RescaleSlope": "1e300"},
+        {"RescaleSlope": "1e39", "WindowCenter": None},
+    ],
+    ids=str,
+)
+def test_absurd_numbers_make_no_grey_that_is_none(small: Stored, stated: dict[str, Any]) -> None:
+    grey = _grey(make_instance(stored=small, **stated))
+
+    assert np.isfinite(grey).all()
+    assert np.ptp(grey) > 0.3
+
+
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 def test_padding_is_black_in_either_polarity_and_outside_the_range(photometric: str) -> None:
     stored = np.array([[4000, 4000, 4001], [1000, 1500, 2000]], np.uint16)

@@ -105,6 +105,13 @@ def test_a_shutter_that_is_not_described_hides_nothing(changes: dict[str, Any]) 
     assert _shutter(**changes) is None
 
 
+def test_a_circle_of_absurd_size_hides_nothing() -> None:
+    film = _film(**CIRCLE)
+    film.add_new("RadiusOfCircularShutter", "DS", "1e300")
+
+    assert display_shutter(film, aspect=1.0) is None
+
+
 @pytest.mark.parametrize(
     "changes",
     [
