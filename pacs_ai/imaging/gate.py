@@ -4,6 +4,7 @@ The order of the checks is the order of certainty: what an object is, how it is 
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor
@@ -158,7 +159,7 @@ def _size(header: Dataset, policy: GatePolicy) -> Refusal | None:
 
 def _body_part(header: Dataset, _policy: GatePolicy) -> Refusal | None:
     regions = code_values(header, "AnatomicRegionSequence")
-    stated = text(header, "BodyPartExamined").upper()
+    stated = _without_accents(text(header, "BodyPartExamined").upper())
     if regions:
         return None if regions & _CHEST_CODES else _not_chest(f"Anatomic Region is {', '.join(sorted(regions))}.")
     if stated:
@@ -213,7 +214,11 @@ def _age(header: Dataset, policy: GatePolicy) -> Refusal | None:
 
 
 def _described(header: Dataset) -> list[str]:
-    return [text(header, keyword).upper() for keyword in _DESCRIPTIONS]
+    return [_without_accents(text(header, keyword).upper()) for keyword in _DESCRIPTIONS]
+
+
+def _without_accents(words: str) -> str:
+    return "".join(letter for letter in unicodedata.normalize("NFKD", words) if not unicodedata.combining(letter))
 
 
 CHECKS: tuple[Check, ...] = (

@@ -125,6 +125,8 @@ def test_a_film_as_the_rsna_exports_it_is_read() -> None:
         {"AnatomicRegionSequence": None, "BodyPartExamined": "PORT CHEST"},
         {**_SILENT_PART, "StudyDescription": "Torax AP"},
         {**_SILENT_PART, "StudyDescription": None, "SeriesDescription": None, "ProtocolName": "CXR frontal"},
+        {**_SILENT_PART, **_NO_WORDS, "SpecificCharacterSet": "ISO_IR 100", "StudyDescription": "RX TÓRAX PA"},
+        {**_SILENT_PART, **_NO_WORDS, "SpecificCharacterSet": "ISO_IR 192", "StudyDescription": "RX Tórax PA"},
     ],
 )
 def test_a_chest_is_known_by_code_then_body_part_then_description(changes: dict[str, Any]) -> None:
