@@ -222,8 +222,12 @@ def _check_codestream(image: Dataset) -> Codestream | None:
     if announced is not None and announced != (image.Rows, image.Columns):
         message = f"the codestream announces {announced}, the header says {(image.Rows, image.Columns)}"
         raise ValueError(message)
+    # Below zero the values would come out as the highest ones (PS3.5 8.2.4 has the two agree).
+    if codestream and codestream.is_signed and image.PixelRepresentation == 0:
+        message = "the codestream is signed, the header says that it is not"
+        raise ValueError(message)
     # Most codecs fill up what is missing and say nothing; EOI and EOC are the same marker, padding may follow.
-    if _END not in frame[-16:]:
+    if _END not in frame.rstrip(b"\0")[-16:]:
         message = "the codestream has no end"
         raise ValueError(message)
     return codestream

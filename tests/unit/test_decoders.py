@@ -91,6 +91,20 @@ def test_the_sign_is_restored_from_a_codestream_without_one(syntax: UID) -> None
     np.testing.assert_array_equal(decode(image), signed)
 
 
+@pytest.mark.parametrize("sign", [0, 1])
+def test_a_signed_codestream_under_an_unsigned_header_is_refused(sign: int) -> None:
+    signed = phantom(96, 80).astype(np.int16) - 2048
+    frame = imagecodecs.jpeg2k_encode(signed, codecformat="J2K", reversible=True, level=0)
+    image = _with_frame(JPEG2000Lossless, bytes(frame))
+    image.PixelRepresentation = sign
+
+    if sign:
+        np.testing.assert_array_equal(decode(image), signed)
+    else:
+        with pytest.raises(UndecodablePixels):
+            decode(image)
+
+
 @pytest.mark.parametrize("precision", [12, 16])
 def test_a_codestream_may_have_more_or_fewer_bits_than_the_header(precision: int) -> None:
     signed = phantom(96, 80).astype(np.int16) - 2048
@@ -212,7 +226,7 @@ def test_a_frame_of_noise_is_refused(syntax: UID) -> None:
         decode(_with_frame(syntax, noise))
 
 
-@pytest.mark.parametrize("padding", [b"\0", b"\0\0"])
+@pytest.mark.parametrize("padding", [b"\0", b"\0\0", b"\0" * 4000])
 @pytest.mark.parametrize("syntax", JPEG_FAMILY, ids=lambda syntax: syntax.keyword)
 def test_a_whole_frame_with_padding_is_read(syntax: UID, padding: bytes) -> None:
     frame = _frame(syntax).rstrip(b"\0")
