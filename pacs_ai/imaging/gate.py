@@ -79,7 +79,8 @@ def words_of_descriptions(header: Dataset) -> tuple[str, ...]:
 
 
 def _refuse(reason: RefusalReason, detail: str) -> Refusal:
-    return Refusal(reason=reason, detail=detail)
+    # A detail quotes the header, and goes to reports in any character set.
+    return Refusal(reason=reason, detail=re.sub(r"[^ -~]", "?", detail))
 
 
 def _sop_class(header: Dataset, _policy: GatePolicy) -> Refusal | None:

@@ -98,6 +98,20 @@ def test_no_refusal_names_a_person(what: str) -> None:
     assert not [part for part in told if part in refusal.detail]
 
 
+@pytest.mark.parametrize("keyword", ["BodyPartExamined", "ViewPosition", "Modality", "PhotometricInterpretation"])
+def test_what_a_refusal_quotes_of_the_header_is_printable_ascii(keyword: str) -> None:
+    header = _film(**_SILENT_PART, ViewCodeSequence=None)
+    header.BodyPartExamined = "CHEST"
+    header.add_new(keyword, "LO", "H\u00c4ND\x07\x1b\u9aa8")
+
+    refusal = examine(header, CHILDREN)
+
+    assert refusal is not None
+    assert "?" in refusal.detail
+    assert refusal.detail.isascii()
+    assert refusal.detail.isprintable()
+
+
 def test_the_table_holds_every_reason_of_the_gate() -> None:
     # What is no DICOM never comes to the gate; what the film shows, and what other films say, is not in its header.
     beyond_the_header = {R.NOT_DICOM, R.OUT_OF_DISTRIBUTION, R.OTHER_PATIENT}
