@@ -91,10 +91,11 @@ def _polygon(header: Dataset, _aspect: float) -> Opening | None:
 
 def _is_within(y: Grid, x: Grid, vertices: Sequence[tuple[float, float]]) -> Inside:
     """Where a line to the right crosses the sides an odd number of times."""
-    is_within = np.zeros((y.size, x.size), bool)
+    crossings = np.zeros((y.size, x.size + 1), np.uint8)  # one where a line meets a side left of that column
     for (row, column), (next_row, next_column) in pairwise([*vertices, vertices[0]]):
-        if row != next_row:
-            crossing = column + (y - row) * ((next_column - column) / (next_row - row))
-            is_crossed = ((row > y) != (next_row > y))[:, 0]
-            is_within[is_crossed] ^= x < crossing[is_crossed]
-    return is_within
+        rows = np.flatnonzero((row > y) != (next_row > y))
+        if rows.size:
+            crossing = column + (y[rows, 0] - row) * ((next_column - column) / (next_row - row))
+            crossings[rows, np.searchsorted(x[0], crossing)] ^= 1
+    to_the_right = np.bitwise_xor.accumulate(crossings[:, ::-1], axis=1)[:, ::-1]
+    return to_the_right[:, 1:].astype(bool)

@@ -2,6 +2,7 @@
 
 from io import BytesIO
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,20 @@ def test_a_polygon_shows_what_lies_within_its_sides() -> None:
     assert is_open[100, 80]
     assert not is_open[[10, 100, 100, 155], [80, 5, 155, 80]].any()
     assert is_open.sum() == pytest.approx(140 * 130 / 2, rel=0.01)
+
+
+def test_a_polygon_of_a_thousand_sides_from_top_to_bottom_takes_no_time() -> None:
+    vertices = [value for k in range(1000) for value in ((1 if k % 2 else 2500), 1 + k % 2000)]
+    film = make_instance(stored=np.zeros((4, 4), np.uint16), ShutterShape="POLYGONAL", Rows=2500, Columns=2048)
+    film.VerticesOfThePolygonalShutter = vertices
+    shutter = display_shutter(film, aspect=1.0)
+    assert shutter is not None
+
+    start = process_time()
+    is_open = shutter.is_open(2500, 2048)
+
+    assert process_time() - start < 5
+    assert is_open.any()
 
 
 def test_only_what_every_shape_shows_is_seen() -> None:
