@@ -35,6 +35,7 @@ PARSE_ERRORS = (
 config.settings.reading_validation_mode = config.IGNORE
 
 _LEAST, _MOST = 1e-15, 1e15
+_ENCODED = {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}  # in a character set, PS3.5 6.1.2.3
 _AGE = re.compile(r"(\d{3})([DWMY])")
 # A child of 365 days is one year old; a year of 365.25 would make it younger.
 _DAYS = {"D": 1, "W": 7, "M": 365 / 12, "Y": 365}
@@ -49,10 +50,13 @@ def quietly() -> Iterator[None]:
 
 
 def value(header: Dataset, keyword: str) -> object:
-    """The value of an attribute; None when it is absent, empty or cannot be converted."""
+    """The value of an attribute; None when it is absent, empty or cannot be converted. Texts stay as they were read."""
     try:
         with quietly():
+            read = header.get_item(keyword)
             found = header.get(keyword)
+            if read is not None and read.is_raw and header[read.tag].VR in _ENCODED:
+                header[read.tag] = read  # pydicom keeps the decoded one, in which bytes that it cannot decode are lost
     except PARSE_ERRORS:
         return None
     return None if found is None or found == "" else found

@@ -121,7 +121,10 @@ def _head(item: Dataset) -> str:
 
 
 def _code(item: Dataset, keyword: str) -> str:
-    return str(item[keyword].value[0].CodeValue) if item.get(keyword) else ""
+    if not item.get(keyword):
+        return ""
+    code = item[keyword].value[0]
+    return str(code.get("CodeValue") or code.get("LongCodeValue"))
 
 
 def covering(reports: dict[Path, frozenset[Place]]) -> list[Path]:

@@ -376,6 +376,10 @@ DIRTY: dict[str, Dirty] = {
         elements={"SpecificCharacterSet": b"ISO_IR 192", "PatientName": b"Doe", "PatientID": b"PID-\xc4\xd6 "},
         repairs=("SpecificCharacterSet rewritten: the texts are not of the declared one; read as ISO_IR 100",),
     ),
+    "description in Latin-1 declared as UTF-8": Dirty(
+        elements={"SpecificCharacterSet": b"ISO_IR 192", "StudyDescription": b"Thorax-\xdcbersicht"},
+        repairs=("SpecificCharacterSet rewritten: the texts are not of the declared one; read as ISO_IR 100",),
+    ),
     "comment of garbage": Dirty(
         elements={"SpecificCharacterSet": b"ISO_IR 192", "PatientName": _UTF_8, "PatientComments": b"\xff\xfe\xfd "},
         repairs=("PatientComments left out: bytes that are not of the character set",),

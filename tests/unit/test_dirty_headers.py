@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
+from pacs_ai.imaging.gate import examine
 from pacs_ai.results.source import IDENTITY, repairs
 from pacs_ai.results.verification import check_report
 from tests.builders import part10
 from tests.validators import beside_identity
 
 from .dirty import DIRTY, UID_WARNINGS, make_dirty_film, make_dirty_header
-from .making import header_of_bytes, make_film, make_header, make_results
+from .making import CHILDREN, header_of_bytes, make_film, make_header, make_results
 from .peers import validation_errors
 
 pytestmark = [pytest.mark.filterwarnings(warning) for warning in UID_WARNINGS]
@@ -51,6 +52,15 @@ def test_what_was_repaired_is_said_and_nothing_else(name: str) -> None:
 def test_a_name_is_shown_as_it_was_meant(name: str) -> None:
     for result in make_results(make_dirty_header(name)):
         assert str(header_of_bytes(part10(result)).PatientName) == DIRTY[name].name
+
+
+def test_what_the_gate_has_read_stays_as_it_was(name: str) -> None:
+    content = make_dirty_film(name)
+    read, unread = header_of_bytes(content), header_of_bytes(content)
+    examine(read, CHILDREN)
+
+    assert repairs(read) == repairs(unread)
+    assert [part10(result) for result in make_results(read)] == [part10(result) for result in make_results(unread)]
 
 
 def test_saying_what_was_repaired_again_says_the_same(name: str) -> None:
