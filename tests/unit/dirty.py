@@ -80,7 +80,10 @@ def _own(declared: str) -> dict[str, tuple[str, bytes] | bytes | None]:
     """A procedure with a character set of its own."""
     meaning = "Tórax".encode("latin-1" if declared == "ISO_IR 100" else "utf-8")
     item = _item(
-        SpecificCharacterSet=declared.encode(), CodeValue=b"BRO", CodingSchemeDesignator=b"SCT", CodeMeaning=meaning
+        SpecificCharacterSet=declared.encode(),
+        CodeValue=b"399208008",
+        CodingSchemeDesignator=b"SCT",
+        CodeMeaning=meaning,
     )
     return {"ProcedureCodeSequence": item}
 
@@ -186,13 +189,13 @@ DIRTY: dict[str, Dirty] = {
     ),
     "procedure with a context group and no mapping resource": _one(
         "ProcedureCodeSequence",
-        _item(CodeValue=b"BRO", CodingSchemeDesignator=b"SCT", CodeMeaning=b"Thorax", ContextIdentifier=b"4009"),
+        _item(CodeValue=b"399208008", CodingSchemeDesignator=b"SCT", CodeMeaning=b"Thorax", ContextIdentifier=b"4009"),
         "rewritten: an incomplete context group of a code is left out",
     ),
     "procedure with a context group": _one(
         "ProcedureCodeSequence",
         _item(
-            CodeValue=b"BRO",
+            CodeValue=b"399208008",
             CodingSchemeDesignator=b"SCT",
             CodeMeaning=b"Thorax",
             ContextIdentifier=b"4009",
@@ -231,14 +234,14 @@ DIRTY: dict[str, Dirty] = {
     ),
     "procedure with a meaning too long": _one(
         "ProcedureCodeSequence",
-        _item(CodeValue=b"BRO", CodingSchemeDesignator=b"SCT", CodeMeaning=b"M" * 70),
+        _item(CodeValue=b"399208008", CodingSchemeDesignator=b"SCT", CodeMeaning=b"M" * 70),
         "left out: no valid LO",
     ),
     "procedure in UTF-8 without a character set": Dirty(
         elements={
             "SpecificCharacterSet": None,
             "ProcedureCodeSequence": _item(
-                CodeValue=b"BRO", CodingSchemeDesignator=b"SCT", CodeMeaning="Tórax".encode()
+                CodeValue=b"399208008", CodingSchemeDesignator=b"SCT", CodeMeaning="Tórax".encode()
             ),
         },
         repairs=("SpecificCharacterSet rewritten: none is declared; they fit ISO_IR 192",),

@@ -342,7 +342,7 @@ def test_the_procedure_reported_is_the_one_that_the_report_carries(name: str, ex
 
 def test_the_procedure_of_another_image_is_reported_in_the_character_set_of_the_report() -> None:
     without = make_film(SpecificCharacterSet="ISO_IR 100", ProcedureCodeSequence=None, StudyInstanceUID="1.2.3.4")
-    procedure = [code("BRO", "SCT", "Tórax")]
+    procedure = [code("399208008", "SCT", "Tórax")]
     reported = []
     for declared in ("ISO_IR 100", "ISO_IR 192"):
         other = make_film(SpecificCharacterSet=declared, ProcedureCodeSequence=procedure, StudyInstanceUID="1.2.3.4")
