@@ -1,14 +1,17 @@
 """What survives a power cut, opened as the settings say; light enough for a command that only looks something up."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pacs_ai_storage.database import Database, sqlite_url
+from pacs_ai_storage.durable import make_folder
 from pacs_ai_storage.expiry import Expiry
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Outbox
+from pacs_ai_storage.pairing import pair
 from pacs_ai_storage.proofs import Proofs
 
 from .settings import Settings
@@ -48,12 +51,16 @@ class Stores:
 
 
 def open_stores(settings: Settings) -> Stores:
-    """Folders and schema are there."""
+    """Folders and schema are there, and belong together; raises NotPaired, and nothing stays open."""
     from pacs_ai_storage.migration import migrate  # noqa: PLC0415 - queries never need it
 
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(settings.data)
     database = open_database(settings)
-    migrate(database)
+    with ExitStack() as in_trouble:
+        in_trouble.callback(database.close)
+        migrate(database)
+        pair(database, settings.data)
+        in_trouble.pop_all()
     instances = InstanceStore(
         Path(settings.data) / "instances", reserve_bytes=int(settings.ingest.disk_reserve_gb * 1e9)
     )

@@ -1,9 +1,11 @@
 """Whether the database answers, has this version's schema, and keeps what it commits."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pacs_ai_storage.database import SQLITE_NAME, LedgerUnavailable, sqlite_url
 from pacs_ai_storage.examination import Examination, examine
+from pacs_ai_storage.pairing import mismatch
 from pacs_ai_storage.schema import NEWEST_REVISION
 
 from pacs_ai.settings import Settings
@@ -24,17 +26,18 @@ class LedgerCheck:
 def check_ledger(settings: Settings) -> LedgerCheck:
     """A database that is not there yet is not created."""
     if not settings.audit.url and not (settings.data / SQLITE_NAME).is_file():
-        return LedgerCheck(check=ok(_NAME, "not there yet: `pacs-ai serve` creates it"))
+        check = _judge_pair(None, settings.data) or ok(_NAME, "not there yet: `pacs-ai serve` creates it")
+        return LedgerCheck(check=check)
     url = settings.audit.url or sqlite_url(settings.data)
     try:
         found = examine(url, tuple(node.name for node in settings.nodes))
     except LedgerUnavailable as error:
         advice = "check audit.url and that the server runs" if settings.audit.url else "check the file in `data`"
         return LedgerCheck(check=failed(_NAME, str(error), advice))
-    return LedgerCheck(check=_judge(found), found=found)
+    return LedgerCheck(check=_judge(found, settings.data), found=found)
 
 
-def _judge(found: Examination) -> Check:
+def _judge(found: Examination, data: Path) -> Check:
     schema = f"schema {found.revision or 'none'}"
     if found.revision is not None and found.revision > NEWEST_REVISION:
         advice = "install the version that wrote it, or restore a copy from before the upgrade"
@@ -45,4 +48,9 @@ def _judge(found: Examination) -> Check:
     if found.revision != NEWEST_REVISION:
         advice = "`pacs-ai migrate`, or `pacs-ai serve`, which does it at start"
         return warning(_NAME, f"{schema}, this version needs {NEWEST_REVISION}; {found.durability}", advice)
-    return ok(_NAME, f"{schema}; {found.durability}")
+    return _judge_pair(found.data_folder, data) or ok(_NAME, f"{schema}; {found.durability}")
+
+
+def _judge_pair(mark: str | None, data: Path) -> Check | None:
+    problem = mismatch(mark, data)
+    return None if problem is None else failed(_NAME, problem.what, problem.advice)

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .database import Database, LedgerUnavailable, schema_revision
 from .negotiations import negotiated
+from .pairing import mark_of
 from .records import NegotiatedForm
 from .schema import NEWEST_REVISION, audit_events
 
@@ -23,6 +24,7 @@ class Examination:
     is_durable: bool
     durability: str
     newest_event_at: datetime | None
+    data_folder: str | None
     negotiated: tuple[NegotiatedForm, ...]
 
 
@@ -52,6 +54,7 @@ def _examine(database: Database, nodes: tuple[str, ...]) -> Examination:
         is_durable=is_durable,
         durability=durability,
         newest_event_at=newest,
+        data_folder=mark_of(database) if is_current else None,
         negotiated=tuple(remembered),
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Self
 
+from .durable import make_folder, sync_folder
 from .records import KeptFile
 
 Piece = bytes | memoryview
@@ -39,10 +40,10 @@ class InstanceStore:
         self._root = root
         self._reserve = reserve_bytes
         self._incoming = root / "incoming"
-        self._making_folder = Lock()
-        _make_folder(root)
-        _make_folder(self._incoming)
-        _sync_folder(root)  # of an earlier run that ended between making a folder and syncing it
+        self._naming = Lock()
+        make_folder(root)
+        make_folder(self._incoming)
+        sync_folder(root)  # of an earlier run that ended between making a folder and syncing it
 
     def leftovers(self) -> list[Path]:
         """The `.part` files that are there now: of an earlier run, where nobody else writes here."""
@@ -83,10 +84,10 @@ class InstanceStore:
         """The synced file has the name of its content, for good."""
         path = Path(sha256[:2]) / f"{sha256}.dcm"
         folder = self._root / path.parent
-        with self._making_folder:  # nobody uses a folder that another has made and not synced yet
-            _make_folder(folder)
-        part.replace(self._root / path)
-        _sync_folder(folder)
+        with self._naming:  # nobody uses a folder that another has made and not synced yet
+            make_folder(folder)
+            part.replace(self._root / path)
+        sync_folder(folder)
         return KeptFile(path=path.as_posix(), size=size, sha256=sha256)
 
     def locate(self, file: KeptFile) -> Path:
@@ -100,17 +101,15 @@ class InstanceStore:
 
     def remove(self, path: str, *, older_than: datetime) -> bool:
         """The file is not there; False, and it stays, when the same content was kept again since that time."""
-        aside = self._incoming / f"{uuid.uuid4().hex}.part"
-        try:
-            # Looked at under a name that nobody writes to: the same content may come in at this moment.
-            (self._root / path).replace(aside)
-        except FileNotFoundError:
+        whole = self._root / path
+        with self._naming:  # the same content may come in at this moment
+            try:
+                if whole.stat().st_mtime >= older_than.timestamp():
+                    return False
+                whole.unlink()
+            except FileNotFoundError:
+                pass
             return True
-        if aside.stat().st_mtime >= older_than.timestamp():
-            aside.replace(self._root / path)
-            return False
-        aside.unlink()
-        return True
 
     def condition(self, file: KeptFile) -> Condition:
         """Whether the file is there and has the content that it was kept with."""
@@ -184,20 +183,3 @@ def _write_all(descriptor: int, piece: memoryview) -> int:
     while written < len(piece):
         written += os.write(descriptor, piece[written:])
     return written
-
-
-def _make_folder(folder: Path) -> None:
-    """The folder is there and survives a power cut, those above it too."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0009"  # the last of the migrations; a test compares
+NEWEST_REVISION = "0010"  # the last of the migrations; a test compares
 NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
 metadata = MetaData(naming_convention=NAMING)
 
@@ -292,4 +292,12 @@ audit_anchors = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("public_key", String(64), nullable=False),
     Column("signature", String(128), nullable=False),
+)
+
+# Which folder holds the files that the ledger tells of: one row, once a service has begun with both.
+data_folder = Table(
+    "data_folder",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("mark", String(32), nullable=False),
 )

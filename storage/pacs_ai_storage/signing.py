@@ -1,9 +1,6 @@
 """The key of the audit log, and what it signs: places in the chain, to be kept elsewhere (Ed25519, RFC 8032)."""
 
 import json
-import os
-import uuid
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from .chain import Link, moment
+from .durable import write_once
 
 KEY_NAME = "audit-key.pem"
 
@@ -144,12 +142,4 @@ def _make(path: Path) -> None:
     pem = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    aside = path.with_name(f"{KEY_NAME}.{uuid.uuid4().hex}.part")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):  # another process was first; its key is the key
-        os.link(aside, path)
-    aside.unlink()
+    write_once(path, pem)  # where another process was first, its key is the key
