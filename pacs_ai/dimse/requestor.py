@@ -1,17 +1,24 @@
-"""The association that we have asked for: a report that comes on it does not keep its release waiting for ever."""
+"""The association that we have asked for: a report that comes on it and its release do not get in each other's way.
+
+pynetdicom serves an N-EVENT-REPORT in a thread of its own, beside that of the association.
+"""
 
 import threading
 
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import DimseServiceType
 
 
 class Requestor(Association):
-    """Only its own thread says that it is at work.
+    """It is released between two requests of the peer, and only its own thread says that it is at work.
 
-    `release` and each request wait until the thread of the association has paused. pynetdicom serves an
-    N-EVENT-REPORT in another thread, which at its end takes the pause back; the association's own thread, already
-    paused, would not say so again, and whoever waits for it would wait for ever.
+    `release` and each request wait until the thread of the association has paused. The thread that has served a report
+    takes the pause back at its end; the association's own thread, already paused, would not say so again, and whoever
+    waits for it would wait for ever. An answer that followed the A-RELEASE-RQ would end the state machine (PS3.8
+    Table 9-10 has no P-DATA request in Sta7), and with it the connection for both sides.
     """
+
+    _answering: threading.Lock
 
     @property
     def _is_paused(self) -> bool:
@@ -22,7 +29,17 @@ class Requestor(Association):
         if value or threading.current_thread() is self:
             self.__dict__["_is_paused"] = value
 
+    def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
+        with self._answering:
+            super()._serve_request(msg, context_id)  # of one that comes after the release began nothing is answered
+
+    def release(self) -> None:
+        """The association is released, after the answer to a report that has come."""
+        with self._answering:
+            super().release()
+
 
 def as_requestor(association: Association) -> None:
     """The association is such a one; pynetdicom builds it itself and leaves no place to name another class."""
+    association._answering = threading.Lock()  # type: ignore[attr-defined]  # noqa: SLF001 - becomes our own
     association.__class__ = Requestor

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 from pacs_ai_storage.audit import trail
@@ -15,10 +16,18 @@ from pacs_ai_storage.outbox import Choice, Outbox
 from pacs_ai_storage.proofs import Proofs
 from pacs_ai_storage.records import AuditEvent, DeliveryState, ResultObject, StudyState
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pynetdicom import evt
 from pynetdicom.presentation import build_context
 
 from pacs_ai.delivery import RetryPolicy
-from pacs_ai.dimse.commitment import CommitmentReport, Reference
+from pacs_ai.dimse.commitment import (
+    PUSH_MODEL,
+    PUSH_MODEL_INSTANCE,
+    CommitmentReport,
+    Reference,
+    action_information,
+    on_n_event_report,
+)
 from pacs_ai.dimse.commitment_scp import CommitmentScp
 from pacs_ai.dimse.listener import listen
 from pacs_ai.dimse.sender import Sender
@@ -47,11 +56,12 @@ class Bench:
     keeper: Keeper
     proof: str
     objects: list[ResultObject]
+    linger: float = 0.2
 
     @property
     def prover(self) -> Prover:
         node = self.keeper.node.model_copy(update={"proof": self.proof})
-        policy = ProofPolicy(within=timedelta(seconds=WITHIN), linger=0.2, retry=RETRY)
+        policy = ProofPolicy(within=timedelta(seconds=WITHIN), linger=self.linger, retry=RETRY)
         return Prover(
             node=node,
             proofs=Proofs(self.database),
@@ -201,7 +211,7 @@ def test_proof_asks_for_the_report_under_the_uid_that_the_node_has_it_by(bench: 
 
 
 def test_a_report_on_the_same_association_proves(bench: Bench) -> None:
-    bench.proof = "commitment"
+    bench.proof, bench.linger = "commitment", 30
     with keeping(bench.keeper, COMMIT):
         bench.deliver()
         bench.prove()
@@ -210,6 +220,26 @@ def test_a_report_on_the_same_association_proves(bench: Bench) -> None:
     assert bench.keeper.reported == [0x0000]
     assert bench.proofs() == ["asked", "asked", "proved", "proved"]
     assert bench.study is StudyState.DELIVERED
+
+
+def test_a_report_that_is_being_noted_is_answered_before_the_association_is_released(bench: Bench) -> None:
+    heard, ended = Event(), Event()
+    still_there: list[bool] = []
+
+    def note(_report: CommitmentReport) -> None:
+        heard.set()
+        still_there.append(not ended.wait(0.5))
+
+    asked = action_information("1.2.4", [Reference(sop_class_uid=BasicTextSRStorage, sop_instance_uid="1.2.3")])
+    with keeping(bench.keeper, COMMIT):
+        handlers = [(evt.EVT_N_EVENT_REPORT, on_n_event_report, [note])]
+        with Sender("PACS_AI").association(bench.keeper.node, [COMMIT], handlers=handlers) as association:
+            association.send_n_action(asked, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+            heard.wait()
+        ended.set()
+        wait_until(lambda: bench.keeper.reported)
+
+    assert (still_there, bench.keeper.reported, association.is_released) == ([True], [0x0000], True)
 
 
 def test_a_report_on_the_nodes_own_association_proves(bench: Bench) -> None:
