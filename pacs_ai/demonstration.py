@@ -16,7 +16,7 @@ from .dimse.sender import Sender
 from .errors import PacsAiError
 from .imaging.film import read_header
 from .imaging.gate import is_radiograph
-from .lines import instance_line, speaking_of
+from .lines.instances import instance_line, speaking_of
 from .parcels import Parcel
 from .samples import sample_paths
 from .service import Service

@@ -13,7 +13,7 @@ from .header import text
 from .imaging.film import read_header
 from .imaging.front import read_front
 from .imaging.gate import is_radiograph
-from .lines import instance_line
+from .lines.instances import instance_line
 from .opening import InstanceFile
 from .process import BuiltObject, InstanceReading, Reader, encode, outcome_of, read_study
 from .results.facts import Edition

@@ -1,21 +1,22 @@
 """`deliveries`: the outbox, listed and changed from another process while the service runs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.outbox import Choice, Outbox
 from pacs_ai_storage.records import Delivery, DeliveryState
-from pacs_ai_storage.views import list_deliveries, objects_named
+from pacs_ai_storage.views import list_deliveries
 
 from pacs_ai.errors import NotFound
+from pacs_ai.lines.deliveries import delivery_line
+from pacs_ai.naming import chosen_deliveries
 from pacs_ai.stores import now
 
 from .options import ConfigOption, JsonOption, settings_of
 from .output import print_json, print_table, short
-from .stores import existing_database, one_study
+from .stores import existing_database
 
 _ACTOR = "operator"
 NameArgument = Annotated[
@@ -60,17 +61,7 @@ def _choice(database: Database, name: str | None, node: str | None, *, everythin
     if everything == bool(name or node):
         message = "name what is meant: an ID, --node NAME, or --all alone"
         raise typer.BadParameter(message)
-    choice = Choice(node=node)
-    if name is None:
-        return choice
-    with database.read() as connection:
-        found = objects_named(connection, name)
-    if len(found) == 1:
-        return replace(choice, sop_instance_uid=found[0])
-    if found:
-        message = f"{name} may be any of {len(found)} objects: {', '.join(found[:5])}"
-        raise NotFound(message)
-    return replace(choice, study_instance_uid=one_study(database, name))
+    return chosen_deliveries(database, name, node)
 
 
 def _say(changed: int, done: str, wanted: str) -> None:
@@ -113,21 +104,3 @@ def print_deliveries(found: Sequence[Delivery]) -> None:
             for item in found
         ],
     )
-
-
-def delivery_line(item: Delivery) -> dict[str, object]:
-    """A delivery as one JSON object."""
-    return {
-        "node": item.node,
-        "state": item.state,
-        "kind": item.object.kind,
-        "sop_instance_uid": item.object.sop_instance_uid,
-        "study_instance_uid": item.study_instance_uid,
-        "attempts": item.attempts,
-        "queued_at": item.queued_at.isoformat(),
-        "next_attempt_at": item.next_attempt_at.isoformat(),
-        "sent_at": item.sent_at.isoformat() if item.sent_at else None,
-        "accepted_at": item.accepted_at.isoformat() if item.accepted_at else None,
-        "delivered_as": asdict(item.delivered_as) if item.delivered_as else None,
-        "detail": item.detail,
-    }

@@ -3,17 +3,17 @@
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 
 from pacs_ai_storage.records import AuditEvent, KeptReading
 
 from pacs_ai.errors import WrongUsage
+from pacs_ai.lines.events import COLUMNS, WHOLE_COLUMNS, event_line
+from pacs_ai.lines.readings import reading_line
 
 from .output import print_json, print_table, short
 from .parquet import write_parquet
-from .readings import reading_line
 
 Readings = Mapping[tuple[str | None, datetime], KeptReading]
 
@@ -33,16 +33,16 @@ def print_events(events: Sequence[AuditEvent], form: Format, readings: Readings 
         columns = ("id", "at", "actor", "action", "outcome", "study", "instance", "detail")
         print_table(columns, [_row(event) for event in events])
     elif form is Format.JSON:
-        print_json({**_line(event), **_reading(event, readings or {})} for event in events)
+        print_json({**event_line(event), **_reading(event, readings or {})} for event in events)
     elif form is Format.CSV:
-        print_rows((_line(event) for event in events), form, columns=_COLUMNS)
+        print_rows((event_line(event) for event in events), form, columns=COLUMNS)
     else:
         print_whole_events(events, form)
 
 
 def print_whole_events(events: Iterable[AuditEvent], form: Format) -> None:
     """Every column of the log, hashes included."""
-    print_rows((_whole_line(event) for event in events), form, columns=_WHOLE_COLUMNS)
+    print_rows((whole_event_line(event) for event in events), form, columns=WHOLE_COLUMNS)
 
 
 def print_rows(lines: Iterable[Mapping[str, object]], form: Format, *, columns: Sequence[str]) -> None:
@@ -78,30 +78,9 @@ def _row(event: AuditEvent) -> tuple[object, ...]:
     )
 
 
-def _whole_line(event: AuditEvent) -> dict[str, object]:
-    columns = asdict(event)
-    return {"id": columns.pop("identity"), **columns, "at": event.at.isoformat()}
-
-
 def _reading(event: AuditEvent, readings: Readings) -> dict[str, object]:
     """The reading that was written with the event."""
     if event.action not in {"read", "refuse"}:
         return {}
     found = readings.get((event.sop_instance_uid, event.at))
     return {} if found is None else {"reading": reading_line(found)}
-
-
-def _line(event: AuditEvent) -> dict[str, object]:
-    whole = _whole_line(event)
-    return {name: whole[name] for name in _COLUMNS}
-
-
-_COLUMNS = ("id", "at", "actor", "action", "study_instance_uid", "sop_instance_uid", "outcome", "detail")
-_WHOLE_COLUMNS = (
-    *_COLUMNS,
-    "calling_ae_title",
-    "probability",
-    "model",
-    "previous_sha256",
-    "sha256",
-)

@@ -1,28 +1,27 @@
 """`audit query`, `audit show` and `audit replay`."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from typing import Annotated
 
 import typer
 from pacs_ai_storage import audit
 from pacs_ai_storage.database import Database
-from pacs_ai_storage.ledger import Ledger
-from pacs_ai_storage.named_queries import NamedQuery, NamesAPatient, save_query, saved_queries
+from pacs_ai_storage.named_queries import NamedQuery, NamesAPatient, save_query
 from pacs_ai_storage.readings import readings_of
 from pacs_ai_storage.records import AuditEvent
 
+from pacs_ai.asking import Answer, answer, note_use, put
 from pacs_ai.errors import WrongUsage
+from pacs_ai.naming import one_study
+from pacs_ai.questions import BuiltIn, Question, may_be_saved
 from pacs_ai.stores import now
 
 from . import named_queries
 from .events import Format, Readings, print_events, print_rows
 from .options import ConfigOption, JsonOption, settings_of
-from .questions import BuiltIn, Options, Question, may_be_saved, narrowed, question
 from .replaying import audit_replay
-from .stores import StudyArgument, existing_database, one_study
+from .stores import StudyArgument, existing_database
 from .times import Time, instant
 
 _COUNTED = ("calling_ae_title", "reason", "instances")
@@ -83,23 +82,14 @@ def audit_query(  # noqa: PLR0913 - one parameter for each option
     )
     settings = settings_of(config)
     with existing_database(settings) as database:
-        asked = _question(database, given, limit, named)
+        asked = put(database, given, limit, named)
         if save is not None:
             _keep(database, asked, save)
-        show = _answer(database, asked)
+        found = answer(database, asked, now())
         if settings.audit.atna.is_on:
-            # Audit Log Used (PS3.15 A.5.3.2); what was looked for is nobody's business.
             # Before anything is shown: whoever reads has time to go away, as `head -1` does.
-            Ledger(database).note(AuditEvent(at=now(), actor="operator", action="query-log"))
-    show(Format.JSON if as_json else form)
-
-
-def _question(database: Database, given: audit.AuditFilter, limit: int | None, named: str | None) -> Question:
-    saved: dict[str, Options] = {}
-    if named is not None:
-        with database.read() as connection:
-            saved = {item.name: item.options for item in saved_queries(connection)}
-    return question(given, limit, named, saved)
+            note_use(database, now())
+    _print(asked, found, Format.JSON if as_json else form)
 
 
 def _keep(database: Database, asked: Question, name: str) -> None:
@@ -111,14 +101,11 @@ def _keep(database: Database, asked: Question, name: str) -> None:
         raise WrongUsage(message) from error
 
 
-def _answer(database: Database, asked: Question) -> Callable[[Format], None]:
-    """What was found, to be printed in a format."""
-    wanted = narrowed(asked, now().astimezone())
-    with database.read() as connection:
-        if asked.built_in is BuiltIn.NOT_ANALYSED:
-            rows = [asdict(row) for row in audit.not_analysed(connection, wanted)]
-            return partial(print_rows, rows, columns=_COUNTED)
-        return partial(print_events, audit.query(connection, wanted))
+def _print(asked: Question, found: Answer, form: Format) -> None:
+    if asked.built_in is BuiltIn.NOT_ANALYSED:
+        print_rows([asdict(row) for row in found], form, columns=_COUNTED)
+    else:
+        print_events([row for row in found if isinstance(row, AuditEvent)], form)
 
 
 def audit_show(

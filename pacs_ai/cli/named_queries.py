@@ -6,11 +6,11 @@ import typer
 from pacs_ai_storage.named_queries import delete_query, saved_queries
 
 from pacs_ai.errors import NotFound
+from pacs_ai.questions import IN_WORDS
 from pacs_ai.stores import now
 
 from .options import ConfigOption, JsonOption, settings_of
 from .output import print_json, print_table
-from .questions import IN_WORDS
 from .stores import existing_database
 
 

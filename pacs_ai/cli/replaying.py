@@ -14,11 +14,12 @@ from pacs_ai_storage.views import show_study
 
 from pacs_ai.errors import NotFound
 from pacs_ai.inference.card import read_card
+from pacs_ai.naming import one_study
 from pacs_ai.settings import Settings
 
 from .options import ConfigOption, JsonOption, settings_of
 from .output import print_json, print_table, short
-from .stores import existing_database, one_study
+from .stores import existing_database
 from .times import FORMATS
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import typer
 from pacs_ai_storage.database import SQLITE_NAME, Database, schema_revision
 from pacs_ai_storage.schema import NEWEST_REVISION
 from pacs_ai_storage.versions import must_not_be_newer
-from pacs_ai_storage.views import studies_named
 
 from pacs_ai.errors import NotFound, PacsAiError
 from pacs_ai.settings import Settings
@@ -17,18 +16,6 @@ from pacs_ai.stores import open_database
 StudyArgument = Annotated[
     str, typer.Argument(metavar="UID", help="Study Instance UID, the end of it, or an accession number.")
 ]
-
-
-def one_study(database: Database, name: str) -> str:
-    """The Study Instance UID that is meant; NotFound when there is none or more than one."""
-    with database.read() as connection:
-        found = studies_named(connection, name)
-    if len(found) == 1:
-        return found[0]
-    message = f"no study {name}; `pacs-ai worklist` and `pacs-ai audit query` list those that are known"
-    if found:
-        message = f"{name} may be any of {len(found)} studies: {', '.join(found[:5])}"
-    raise NotFound(message)
 
 
 @contextmanager

@@ -3,31 +3,26 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from pacs_ai_storage.ledger import Ledger
-from pacs_ai_storage.views import StudyView, UnreadStudy, show_study, unread_studies
+from pacs_ai_storage.views import StudyView, show_study, unread_studies
 
 from pacs_ai.errors import NotFound
-from pacs_ai.findings import PriorityLevel
+from pacs_ai.lines.studies import entry_line, study_line, waiting_study
+from pacs_ai.naming import one_study
 from pacs_ai.policies import priority_policy
 from pacs_ai.stores import now
-from pacs_ai.worklist import WaitingStudy, WorklistEntry, order
+from pacs_ai.worklist import WorklistEntry, order
 
-from .deliveries import delivery_line, print_deliveries
+from .deliveries import print_deliveries
 from .options import ConfigOption, JsonOption, settings_of
 from .output import percent, print_json, print_table, short
-from .readings import reading_line
-from .stores import StudyArgument, existing_database, one_study
+from .stores import StudyArgument, existing_database
 
 _COLUMNS = ("", "priority", "outcome", "probability", "waiting", "accession", "study", "why")
 _REFRESH_SECONDS = 2.0
-_LEVELS: dict[str | None, PriorityLevel] = {
-    None: PriorityLevel.ROUTINE,
-    **{level.value: level for level in PriorityLevel},
-}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,7 +52,7 @@ def worklist(
                 return order([waiting_study(study) for study in unread_studies(connection)], policy, now())
 
         if as_json:
-            print_json(_entry_line(entry) for entry in entries())
+            print_json(entry_line(entry) for entry in entries())
         elif watch:
             _watch(entries)
         else:
@@ -84,20 +79,6 @@ def _watch(entries: Callable[[], list[WorklistEntry]]) -> None:
         return
 
 
-def waiting_study(study: UnreadStudy) -> WaitingStudy:
-    """What the reading order looks at."""
-    reasons = study.priority_reasons
-    return WaitingStudy(
-        study_instance_uid=study.study_instance_uid,
-        accession_number=study.accession_number,
-        received_at=study.received_at,
-        level=_LEVELS[study.priority],
-        reasons=tuple(reasons.splitlines()) if reasons else (f"not read by the network yet: {study.state}",),
-        outcome=study.outcome or study.state,
-        probability=study.probability,
-    )
-
-
 def _entry_row(entry: WorklistEntry, at: datetime) -> tuple[object, ...]:
     study = entry.study
     waited = f"{(at - study.received_at).total_seconds() / 60:.0f} min"
@@ -114,22 +95,6 @@ def _entry_row(entry: WorklistEntry, at: datetime) -> tuple[object, ...]:
     )
 
 
-def _entry_line(entry: WorklistEntry) -> dict[str, object]:
-    study = entry.study
-    return {
-        "place": entry.place,
-        "study_instance_uid": study.study_instance_uid,
-        "accession_number": study.accession_number,
-        "priority": study.level,
-        "reasons": list(study.reasons),
-        "outcome": study.outcome,
-        "probability": study.probability,
-        "received_at": study.received_at.isoformat(),
-        "read_by": entry.read_by.isoformat(),
-        "overdue": entry.is_overdue,
-    }
-
-
 def studies_show(
     name: StudyArgument,
     config: ConfigOption = None,
@@ -143,63 +108,9 @@ def studies_show(
             view = show_study(connection, study)
     assert view is not None
     if as_json:
-        print_json([_study_line(view, settings.data)])
+        print_json([study_line(view, settings.data)])
     else:
         _print_study(view)
-
-
-def _study_line(view: StudyView, data: Path) -> dict[str, object]:
-    study = view.study
-    return {
-        "study_instance_uid": study.study_instance_uid,
-        "state": study.state,
-        "revision": study.revision,
-        "accession_number": study.accession_number,
-        "calling_ae_title": study.calling_ae_title,
-        "received_at": study.received_at.isoformat(),
-        "outcome": study.outcome,
-        "probability": study.probability,
-        "priority": study.priority,
-        "reasons": list(study.priority_reasons),
-        "reason": study.reason,
-        "read_at": study.read_at.isoformat() if study.read_at else None,
-        "instances": [
-            {
-                "sop_instance_uid": item.sop_instance_uid,
-                "sop_class_uid": item.sop_class_uid,
-                "calling_ae_title": item.calling_ae_title,
-                "received_at": item.received_at.isoformat(),
-                "sha256": item.file.sha256,
-                "path": str(data / "instances" / item.file.path),
-                "gone_at": item.gone_at.isoformat() if item.gone_at else None,
-            }
-            for item in view.instances
-        ],
-        "outcomes": [
-            {
-                "sop_instance_uid": item.sop_instance_uid,
-                "outcome": item.outcome,
-                "reason": item.reason,
-                "detail": item.detail,
-                "probability": item.probability,
-                "threshold": item.threshold,
-            }
-            for item in view.outcomes
-        ],
-        "readings": [reading_line(item) for item in view.readings],
-        "objects": [
-            {
-                "kind": item.kind,
-                "sop_instance_uid": item.sop_instance_uid,
-                "sop_class_uid": item.sop_class_uid,
-                "sha256": item.file.sha256,
-                "path": str(data / "instances" / item.file.path),
-            }
-            for item in view.objects
-        ],
-        "deliveries": [delivery_line(item) for item in view.deliveries],
-        "repairs": [{"sop_instance_uid": item.sop_instance_uid, "detail": item.detail} for item in view.repairs],
-    }
 
 
 def _print_study(view: StudyView) -> None:

@@ -25,7 +25,7 @@ from pacs_ai_storage.tampering import verify
 from pacs_ai_storage.views import unread_studies
 from sqlalchemy import insert, update
 
-from pacs_ai.cli.study_queries import waiting_study
+from pacs_ai.lines.studies import waiting_study
 from pacs_ai.policies import priority_policy
 from pacs_ai.settings import Settings
 from pacs_ai.worklist import order

@@ -8,8 +8,8 @@ from pacs_ai_storage.database import Database
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.named_queries import NamedQuery, NamesAPatient, delete_query, save_query, saved_queries
 
-from pacs_ai.cli.questions import BuiltIn, may_be_saved, narrowed, question
 from pacs_ai.errors import WrongUsage
+from pacs_ai.questions import BuiltIn, may_be_saved, narrowed, question
 
 from .studies import AT, STABLE, arrived
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pacs_ai_storage.audit import AuditFilter
 
-from pacs_ai.errors import WrongUsage
+from .errors import WrongUsage
 
 _EVERY = 1_000_000
 _EVENING, _MORNING = timedelta(hours=-6), timedelta(hours=8)

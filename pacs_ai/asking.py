@@ -1,0 +1,37 @@
+"""Questions that are put to the audit log of a database, and its answers."""
+
+from datetime import datetime
+
+from pacs_ai_storage import audit
+from pacs_ai_storage.audit import AuditFilter, NotAnalysed
+from pacs_ai_storage.database import Database
+from pacs_ai_storage.ledger import Ledger
+from pacs_ai_storage.named_queries import saved_queries
+from pacs_ai_storage.records import AuditEvent
+
+from .questions import BuiltIn, Options, Question, narrowed, question
+
+Answer = list[AuditEvent] | list[NotAnalysed]
+
+
+def put(database: Database, given: AuditFilter, limit: int | None, named: str | None) -> Question:
+    """The question of these options, and of the query of that name; raises WrongUsage where there is none."""
+    saved: dict[str, Options] = {}
+    if named is not None:
+        with database.read() as connection:
+            saved = {item.name: item.options for item in saved_queries(connection)}
+    return question(given, limit, named, saved)
+
+
+def answer(database: Database, asked: Question, now: datetime) -> Answer:
+    """Events, oldest of them first, or a count; raises WrongUsage where the question leaves something out."""
+    wanted = narrowed(asked, now.astimezone())
+    with database.read() as connection:
+        if asked.built_in is BuiltIn.NOT_ANALYSED:
+            return audit.not_analysed(connection, wanted)
+        return audit.query(connection, wanted)
+
+
+def note_use(database: Database, now: datetime) -> None:
+    """The audit log says that it was looked into (Audit Log Used, PS3.15 A.5.3.2), and not what was looked for."""
+    Ledger(database).note(AuditEvent(at=now, actor="operator", action="query-log"))
