@@ -9,7 +9,7 @@ from enum import StrEnum
 from pacs_ai_storage.records import AuditEvent, KeptReading
 
 from pacs_ai.errors import WrongUsage
-from pacs_ai.lines.events import COLUMNS, WHOLE_COLUMNS, event_line
+from pacs_ai.lines.events import COLUMNS, WHOLE_COLUMNS, event_line, whole_event_line
 from pacs_ai.lines.readings import reading_line
 
 from .output import print_json, print_table, short
