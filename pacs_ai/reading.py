@@ -16,6 +16,8 @@ from .provenance import setup_of
 from .results.facts import Author
 from .settings import Settings
 
+_FIRST_PAUSE = 2.0  # seconds without an image
+
 
 def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
     """The network, ready; TensorFlow is loaded here and not before."""
@@ -27,7 +29,7 @@ def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
     classifier = CardClassifier(
         card, settings.model.threshold or None, any_population=settings.model.allow_outside_population
     )
-    return BatchingClassifier(classifier, sizes=BATCH_SIZES)
+    return BatchingClassifier(classifier, sizes=BATCH_SIZES, grows_after=_FIRST_PAUSE)
 
 
 def build_reader(settings: Settings, card: ModelCard, classifier: Classifier, films: FilmOpener) -> Reader:

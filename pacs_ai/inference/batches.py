@@ -5,20 +5,29 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from threading import Thread
 
+import numpy as np
+
 from pacs_ai.findings import Classifier, ModelIdentity, ModelInput, Reading
 
 _Waiting = tuple[ModelInput, "Future[Reading]"]
 
 
 class BatchingClassifier:
-    """A classifier for many threads over one that serves a single thread; an image alone never waits for company."""
+    """A classifier for many threads over one that serves a single thread; an image alone never waits for company.
 
-    def __init__(self, classifier: Classifier, *, sizes: Sequence[int] = (1, 2, 4, 8)) -> None:
+    In the first pause of so many seconds the largest batch runs once, blank: from then on the network is as large as it
+    will ever be, so that memory that is short is short early, and no busy moment waits for the batch to be prepared.
+    """
+
+    def __init__(
+        self, classifier: Classifier, *, sizes: Sequence[int] = (1, 2, 4, 8), grows_after: float | None = None
+    ) -> None:
         self.identity: ModelIdentity = classifier.identity
         self.threshold = classifier.threshold
         self.input_size = classifier.input_size
         self._classifier = classifier
         self._sizes = sorted(sizes)
+        self._grows_after = grows_after
         self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._network = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._thread = Thread(target=self._serve, name="batches", daemon=True)
@@ -54,13 +63,27 @@ class BatchingClassifier:
         """What waits is pending, up to the largest batch; blocks while nothing is. False when no more will come."""
         while len(pending) < self._sizes[-1]:
             try:
-                item = self._waiting.get(block=not pending)
+                item = self._waiting.get(block=False) if pending else self._next()
             except Empty:
                 return True
             if item is None:
                 return False
             pending.append(item)
         return True
+
+    def _next(self) -> _Waiting | None:
+        if self._grows_after is not None:
+            try:
+                return self._waiting.get(timeout=self._grows_after)
+            except Empty:
+                self._grows_after = None
+                self._grow()
+        return self._waiting.get()
+
+    def _grow(self) -> None:
+        blank = ModelInput(pixels=np.zeros((self.input_size, self.input_size, 1), np.float32))
+        grown = self._network.submit(self._classifier.read, [blank] * self._sizes[-1])
+        grown.exception()  # a full batch of images would raise the same, and somebody waits for its answer
 
     def _answer(self, batch: list[_Waiting]) -> None:
         answer = self._network.submit(self._classifier.read, [item for item, _ in batch])

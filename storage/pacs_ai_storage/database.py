@@ -19,6 +19,8 @@ SQLITE_NAME = "pacs-ai.sqlite"
 _PATIENCE_SECONDS = 30
 # Enough for a command; a service says how many its threads need.
 _CONNECTIONS = 16
+# Of SQLite; it has one writer, and to open the file takes less than a millisecond.
+_FILES_OPEN = 4
 
 
 class LedgerUnavailable(Exception):
@@ -118,10 +120,10 @@ class _Pool:
     connections: int
     patience: float
 
-    @property
-    def options(self) -> dict[str, Any]:
-        # One that is beyond the size of a pool would be opened and closed each time.
-        return {"pool_size": self.connections, "max_overflow": 0, "pool_timeout": self.patience}
+    def keeping(self, most: int) -> dict[str, Any]:
+        """So many stay open; more are opened when they are needed, and closed again."""
+        kept = min(most, self.connections)
+        return {"pool_size": kept, "max_overflow": self.connections - kept, "pool_timeout": self.patience}
 
 
 def _engine(url: str, pool: _Pool) -> Engine:
@@ -131,7 +133,8 @@ def _engine(url: str, pool: _Pool) -> Engine:
         return _server_engine(parsed, pool)
     timeout = {} if "timeout" in parsed.query else {"timeout": _PATIENCE_SECONDS}
     arguments = {"check_same_thread": False, **timeout}
-    engine = create_engine(url, hide_parameters=True, poolclass=QueuePool, connect_args=arguments, **pool.options)
+    options = pool.keeping(_FILES_OPEN)
+    engine = create_engine(url, hide_parameters=True, poolclass=QueuePool, connect_args=arguments, **options)
     event.listen(engine, "do_connect", _create_for_the_owner)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_immediate)
@@ -142,7 +145,8 @@ def _server_engine(url: URL, pool: _Pool) -> Engine:
     # A server that is gone, or a lock that stays, is found out in time for an answer to the modality.
     limits = {"connect_timeout": 10, "tcp_user_timeout": _PATIENCE_SECONDS * 1000}
     limits = {name: value for name, value in limits.items() if name not in url.query}
-    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=limits, **pool.options)
+    options = pool.keeping(pool.connections)
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=limits, **options)
     if "options" not in url.query:
         event.listen(engine, "connect", _limit_waiting)
     return engine

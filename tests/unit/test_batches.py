@@ -164,3 +164,25 @@ def test_closing_reads_what_waits(busy: Busy, pool: ThreadPoolExecutor) -> None:
 
     assert closing.result(SECONDS) is None
     assert probabilities(waiting.result(SECONDS)) == [0.2]
+
+
+def test_the_largest_batch_runs_once_in_the_first_pause(busy: Busy) -> None:
+    busy.may_go_on.set()
+    classifier = BatchingClassifier(busy, sizes=(1, 4), grows_after=0.01)
+
+    assert busy.begun.wait(SECONDS)
+    read = classifier.read([image(0.2)])
+    classifier.close()
+
+    assert busy.batches == [4, 1]
+    assert len(read) == 1
+
+
+def test_who_reads_without_a_pause_waits_for_no_blank_batch(busy: Busy) -> None:
+    busy.may_go_on.set()
+    classifier = BatchingClassifier(busy, sizes=(1, 4), grows_after=SECONDS)
+
+    classifier.read([image(0.2)])
+    classifier.close()
+
+    assert busy.batches == [1]
