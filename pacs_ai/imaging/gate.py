@@ -29,7 +29,11 @@ _CHEST_CODES = {"51185008", "816094009", "T-D3000", "39607008", "T-28000", "4379
 _CHEST_PARTS = {"CHEST", "THORAX", "TORAX", "LUNG", "LUNGS"}
 _FRONTAL_POSITIONS = {"PA", "AP"}
 _FRONTAL_WORDS = re.compile(r"(?<![A-Z])(PA|AP|P\.A\.|A\.P\.|FRONTAL)(?![A-Z])")
-_OTHER_VIEW_WORDS = re.compile(r"(?<![A-Z])(LAT|LATERAL|LL|RL|OBL|OBLIQUE|DECUB\w*|LORDOTIC)(?![A-Z])")
+# Also in German, Spanish, French, Italian and Dutch: the series of a study called "Thorax pa" may be "Thorax seitl.".
+_OTHER_VIEW_WORDS = re.compile(
+    r"(?<![A-Z])(LAT|LATER[AO][A-Z]*|LL|L-L|RL|[RL]L[DO]|[RL][AP]O|OBL|OBLI[CQ][A-Z]*|AXIAL|DE[CK]UB\w*|LORDOT[A-Z]*"
+    r"|SEITL[A-Z]*|SEITEN[A-Z]*|SCHRAE?G[A-Z]*|PERFIL|PROFIL)(?![A-Z])"
+)
 _CHEST_WORDS = re.compile(r"CHEST|THORAX|TORAX|LUNG|CXR")
 _OTHER_PART_WORDS = re.compile(
     r"ABDOMEN|(?<![A-Z])RIBS?(?![A-Z])|SPINE|SHOULDER|(?<![A-Z])HAND|KNEE|PELVIS|CLAVIC|STERNUM|(?<![A-Z])HIP(?![A-Z])|SKULL"

@@ -164,6 +164,29 @@ def test_a_frontal_view_is_known_by_code_then_position_then_description(changes:
     assert examine(_film(**changes), CHILDREN) is None
 
 
+@pytest.mark.parametrize(
+    "series",
+    [
+        # The terms of View Position that are not frontal (PS3.3 C.8.1.1), and the obliques of DX.
+        *("Chest LL", "Chest RL", "Chest RLD", "Chest LLD", "Chest RLO", "Chest LLO"),
+        *("Chest LAO", "Chest RAO", "Chest LPO", "Chest RPO", "Chest axial"),
+        *("Chest laterals", "Thorax seitl.", "Thorax seitlich", "Thorax Seitenlage", "Thorax L-L", "Thorax schräg"),
+        *("Tórax perfil", "Tórax oblícua", "Tórax decúbito", "Tórax lordótica"),
+        *("Torace laterale", "Torace obliqua", "Thorax de profil", "Thorax lateraal", "Thorax dekubitus"),
+    ],
+)
+def test_a_view_that_is_not_frontal_is_known_in_several_languages(series: str) -> None:
+    alone = examine(_film(**_SILENT_VIEW, StudyDescription=None, SeriesDescription=series), CHILDREN)
+    beside_pa = examine(_film(**_SILENT_VIEW, StudyDescription="Thorax pa", SeriesDescription=series), CHILDREN)
+
+    assert [refusal and refusal.reason for refusal in (alone, beside_pa)] == [R.NOT_FRONTAL, R.VIEW_UNKNOWN]
+
+
+@pytest.mark.parametrize("series", ["Chest PA bilateral", "Thorax pa, Husten seit 3 Tagen", "Chest PA profile 2"])
+def test_a_word_that_only_looks_like_a_view_is_none(series: str) -> None:
+    assert examine(_film(**_SILENT_VIEW, SeriesDescription=series), CHILDREN) is None
+
+
 @pytest.mark.parametrize("keyword", cid_concepts[4010]["SCT"])
 def test_each_view_of_the_context_group_is_frontal_or_not_in_either_scheme(keyword: str) -> None:
     for value, (meaning, _) in concepts["SCT"][keyword].items():
