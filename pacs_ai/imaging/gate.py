@@ -38,7 +38,10 @@ _CHEST_WORDS = re.compile(r"CHEST|THORAX|TORAX|LUNG|CXR")
 _OTHER_PART_WORDS = re.compile(
     r"ABDOMEN|(?<![A-Z])RIBS?(?![A-Z])|SPINE|SHOULDER|(?<![A-Z])HAND|KNEE|PELVIS|CLAVIC|STERNUM|(?<![A-Z])HIP(?![A-Z])|SKULL"
 )
-_PROCESSED_WORDS = re.compile(r"BONE SUPP|SUBTRACT|SOFT TISSUE|ENERGY|TOMO|LOCALIZER|(?<![A-Z])CAD(?![A-Z])")
+# Image Type is of CS, which has underscores where a description has spaces or hyphens.
+_PROCESSED_WORDS = re.compile(
+    r"BONE[ _-]?SUPP|SUBTRA[CK]T|SOFT[ _-]?TISSUE|KNOCHENSUPP|WEICHTEIL|ENERGY|TOMO|LOCALIZER|(?<![A-Z])CAD(?![A-Z])"
+)
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription", "StudyDescription")
 
 
