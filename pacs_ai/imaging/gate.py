@@ -37,6 +37,7 @@ _OTHER_VIEW_WORDS = re.compile(
 _CHEST_WORDS = re.compile(r"CHEST|THORAX|TORAX|LUNG|CXR")
 _OTHER_PART_WORDS = re.compile(
     r"ABDOMEN|(?<![A-Z])RIBS?(?![A-Z])|SPINE|SHOULDER|(?<![A-Z])HAND|KNEE|PELVIS|CLAVIC|STERNUM|(?<![A-Z])HIP(?![A-Z])|SKULL"
+    r"|(?<![A-Z])NECK(?![A-Z])|BABYGRAM|RIPPE|COSTILLA|WIRBELSAE?UL|COLUMNA|COLONNE|SCHULTER|HOMBRO|SCHLUE?SSELBEIN"
 )
 # Image Type is of CS, which has underscores where a description has spaces or hyphens.
 _PROCESSED_WORDS = re.compile(

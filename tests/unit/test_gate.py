@@ -65,6 +65,24 @@ REFUSED: dict[str, tuple[RefusalReason, dict[str, Any]]] = {
     "two body parts": (R.NOT_CHEST, {"AnatomicRegionSequence": None, "BodyPartExamined": "CHEST ABDOMEN"}),
     "another body part by description": (R.NOT_CHEST, {**_SILENT_PART, **_NO_WORDS, "StudyDescription": "XR KNEE"}),
     "ribs by description": (R.NOT_CHEST, {**_SILENT_PART, **_NO_WORDS, "StudyDescription": "CHEST RIBS"}),
+    "ribs by description in German": (
+        R.NOT_CHEST,
+        {**_SILENT_PART, **_NO_WORDS, "StudyDescription": "Rippenthorax ap"},
+    ),
+    "ribs by description in Spanish": (
+        R.NOT_CHEST,
+        {**_SILENT_PART, **_NO_WORDS, "StudyDescription": "Tórax costillas"},
+    ),
+    "a shoulder by description in German": (
+        R.NOT_CHEST,
+        {**_SILENT_PART, **_NO_WORDS, "StudyDescription": "Thorax, Schulter"},
+    ),
+    "a spine beside a chest": (
+        R.NOT_CHEST,
+        {"AnatomicRegionSequence": None, "BodyPartExamined": "THORAX WIRBELSAEULE"},
+    ),
+    "a chest with the neck": (R.NOT_CHEST, {"AnatomicRegionSequence": None, "BodyPartExamined": "CHEST/NECK"}),
+    "a whole infant": (R.NOT_CHEST, {**_SILENT_PART, **_NO_WORDS, "StudyDescription": "Babygram chest AP"}),
     "no body part at all": (R.NOT_CHEST, {**_SILENT_PART, **_NO_WORDS}),
     "lateral by code": (R.NOT_FRONTAL, {"ViewCodeSequence": [code("399067008", "SCT", "lateral")]}),
     "left lateral by code": (R.NOT_FRONTAL, {"ViewCodeSequence": [code("399173006", "SCT", "left lateral")]}),
