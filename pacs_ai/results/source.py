@@ -66,6 +66,7 @@ _TYPE_2 = (
     "AccessionNumber",
 )
 _DIRECTIONS = 2
+_AXES = ("LR", "AP", "HF")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,16 +213,23 @@ def take_over(attributes: Dataset, target: Dataset) -> None:
 
 
 def patient_orientation(source: Dataset) -> list[str]:
-    """Row and column direction where both are stated in the terms of PS3.3 C.7.6.1.1.1; else nothing."""
+    """Row and column direction where both are stated in the terms of PS3.3 C.7.6.1.1.1; else nothing.
+
+    The first letter is that of the axis to which a direction is nearest; rows and columns cannot share one.
+    """
     stated = texts(source, "PatientOrientation")
     is_known = len(stated) == _DIRECTIONS and all(map(_is_direction, stated))
-    return stated if is_known else []
+    return stated if is_known and _axis(stated[0]) != _axis(stated[1]) else []
 
 
 def _is_direction(stated: str) -> bool:
     """One to three of the letters, no two of them opposite or the same."""
     is_known = re.fullmatch("[LRAPHF]{1,3}", stated) is not None
-    return is_known and all(sum(map(stated.count, pair)) <= 1 for pair in ("LR", "AP", "HF"))
+    return is_known and all(sum(map(stated.count, pair)) <= 1 for pair in _AXES)
+
+
+def _axis(direction: str) -> str:
+    return next(pair for pair in _AXES if direction[0] in pair)
 
 
 def is_lossy(source: Dataset) -> bool:

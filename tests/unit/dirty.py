@@ -275,6 +275,12 @@ DIRTY: dict[str, Dirty] = {
     ),
     "orientation in words": _one("PatientOrientation", b"left\\foot ", "left out: not the terms of two directions"),
     "orientation to both sides": _one("PatientOrientation", b"LR\\AP", "left out: not the terms of two directions"),
+    "orientation of one direction twice": _one(
+        "PatientOrientation", b"L\\L ", "left out: not the terms of two directions"
+    ),
+    "orientation of a direction and its opposite": _one(
+        "PatientOrientation", b"FL\\H ", "left out: not the terms of two directions"
+    ),
     "oblique orientation": _one("PatientOrientation", b"LA\\FP"),
     "spacing in words": _one("ImagerPixelSpacing", b"wide\\high ", "left out: not two positive numbers"),
     "instance number in words": _one("InstanceNumber", b"seven ", "rewritten: no number"),
