@@ -19,7 +19,7 @@ from . import drawing
 from .equipment import code_item, new_instance, sign, stamp
 from .facts import Author, ReadImage, date_and_time, in_zone_of
 from .localisation import is_localised
-from .source import is_lossy, patient_and_study, patient_orientation, take_over
+from .source import is_lossy, patient_and_study, patient_orientation, pixel_spacing, take_over
 from .uids import derive_uid
 
 HeatMapPolicy = Literal["positive", "always", "never"]
@@ -104,8 +104,8 @@ def _image(capture: Dataset, image: ReadImage, when: datetime, *, draws_map: boo
     capture.BurnedInAnnotation = "NO"  # a caption without identity is not one (PS3.3 C.7.6.1)
     capture.RecognizableVisualFeatures = "NO"
     capture.ImageComments = "Grad-CAM overlay" if draws_map else "No heat map drawn"
-    spacing = numbers(source, "PixelSpacing") or numbers(source, "ImagerPixelSpacing")
-    if len(spacing) == 2 and min(spacing) > 0:
+    spacing = pixel_spacing(source, "PixelSpacing", "ImagerPixelSpacing")
+    if spacing:
         shown_rows, shown_columns = image.display.shape
         scaled = [
             float(f"{spacing[0] * (number(source, 'Rows') or shown_rows) / shown_rows:.6g}"),

@@ -13,13 +13,13 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import Comprehensive3DSRStorage
 
 from pacs_ai.findings import Refusal
-from pacs_ai.header import number, numbers, text
+from pacs_ai.header import number, text
 
 from .equipment import new_instance, sign, stamp
 from .facts import MANUFACTURER, Author, Edition, ReadImage, RefusedImage, date_and_time, in_zone_of
 from .procedure import procedure_code
 from .refusal_codes import CODES, DESIGNATOR, REASON, scheme_identification
-from .source import patient_and_study, patient_orientation, take_over
+from .source import patient_and_study, patient_orientation, pixel_spacing, take_over
 from .uids import derive_uid
 
 SERIES_NUMBER = 9001
@@ -341,8 +341,8 @@ def _described(header: Dataset) -> list[sr.ContentItem]:
             sr.TextContentItem(ORIENTATION_ROW, orientation[0], context),
             sr.TextContentItem(ORIENTATION_COLUMN, orientation[1], context),
         ]
-    spacing = numbers(header, "ImagerPixelSpacing") or numbers(header, "PixelSpacing")
-    if len(spacing) == 2 and min(spacing) > 0:
+    spacing = pixel_spacing(header, "ImagerPixelSpacing", "PixelSpacing")
+    if spacing:
         described += [
             sr.NumContentItem(HORIZONTAL_SPACING, spacing[1], MILLIMETRE, relationship_type=context),
             sr.NumContentItem(VERTICAL_SPACING, spacing[0], MILLIMETRE, relationship_type=context),

@@ -188,8 +188,7 @@ def _of_the_image(source: Dataset) -> Iterator[Repair]:
     if texts(source, "PatientOrientation") and not patient_orientation(source):
         yield Repair(keyword="PatientOrientation", mended=Mended.LEFT_OUT, why="not the terms of two directions")
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        stated = numbers(source, keyword)
-        if _is_stated(source, keyword) and not (len(stated) == _DIRECTIONS and min(stated) > 0):
+        if _is_stated(source, keyword) and not pixel_spacing(source, keyword):
             yield Repair(keyword=keyword, mended=Mended.LEFT_OUT, why="not two positive numbers")
     if _is_stated(source, "InstanceNumber") and number(source, "InstanceNumber") is None:
         yield Repair(keyword="InstanceNumber", mended=Mended.REWRITTEN, why="no number")
@@ -230,6 +229,12 @@ def _is_direction(stated: str) -> bool:
 
 def _axis(direction: str) -> str:
     return next(pair for pair in _AXES if direction[0] in pair)
+
+
+def pixel_spacing(source: Dataset, *keywords: str) -> list[float]:
+    """Between rows and between columns, in mm, of the first attribute that holds two positive numbers (PS3.3 10.7)."""
+    stated = (numbers(source, keyword) for keyword in keywords)
+    return next((found for found in stated if len(found) == _DIRECTIONS and min(found) > 0), [])
 
 
 def is_lossy(source: Dataset) -> bool:

@@ -17,7 +17,7 @@ from .tables import table
 
 _PACKAGE = Path(pacs_ai.__file__).parent
 _READ_FROM_SOURCE = re.compile(
-    r'(?:text|texts|number|numbers|items)\((?:source|header|image\.header|first|instance), "(\w+)"'
+    r'(?:text|texts|number|numbers|items|pixel_spacing)\((?:source|header|image\.header|first|instance), "(\w+)"'
 )
 
 

@@ -137,6 +137,12 @@ def test_a_film_without_spacing_gives_a_capture_without() -> None:
     assert "NominalScannedPixelSpacing" not in capture
 
 
+def test_a_spacing_of_zero_leaves_it_to_the_other() -> None:
+    spacing = {"PixelSpacing": ["0", "0"], "ImagerPixelSpacing": ["0.168", "0.168"]}
+
+    assert _capture(make_header(make_film(**spacing))).PixelSpacing == _capture(make_header(make_film())).PixelSpacing
+
+
 @pytest.mark.parametrize(
     ("changes", "ratios", "methods"),
     [
