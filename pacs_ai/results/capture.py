@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, SecondaryCaptureImageStorage
+from pydicom.valuerep import DSfloat
 
 from pacs_ai.findings import HeatMap
 from pacs_ai.header import number, numbers, text, texts
@@ -108,8 +109,8 @@ def _image(capture: Dataset, image: ReadImage, when: datetime, *, draws_map: boo
     if spacing:
         shown_rows, shown_columns = image.display.shape
         scaled = [
-            float(f"{spacing[0] * (number(source, 'Rows') or shown_rows) / shown_rows:.6g}"),
-            float(f"{spacing[1] * (number(source, 'Columns') or shown_columns) / shown_columns:.6g}"),
+            _short(spacing[0] * (number(source, "Rows") or shown_rows) / shown_rows, digits=6),
+            _short(spacing[1] * (number(source, "Columns") or shown_columns) / shown_columns, digits=6),
         ]
         capture.NominalScannedPixelSpacing = scaled
         capture.PixelSpacing = scaled
@@ -169,6 +170,6 @@ def _is_loss(ratio: float, method: str) -> bool:
     return ratio > 0 and re.fullmatch("[A-Z0-9_ ]{1,16}", method) is not None
 
 
-def _short(ratio: float) -> float:
-    """A ratio that is written in the 16 characters of a DS."""
-    return float(f"{ratio:.10g}")
+def _short(found: float, *, digits: int = 10) -> DSfloat:
+    """The number to so many digits, as it is written in the 16 characters of a DS (PS3.5 6.2)."""
+    return DSfloat(float(f"{found:.{digits}g}"), auto_format=True)

@@ -143,6 +143,13 @@ def test_a_spacing_of_zero_leaves_it_to_the_other() -> None:
     assert _capture(make_header(make_film(**spacing))).PixelSpacing == _capture(make_header(make_film())).PixelSpacing
 
 
+def test_numbers_that_nothing_has_fit_their_vr_too(tmp_path: Path) -> None:
+    lossy = {"LossyImageCompression": "01", "LossyImageCompressionMethod": "ISO_10918_1"}
+    source = make_film(**lossy, LossyImageCompressionRatio="2E14", ImagerPixelSpacing=["1E14", "1E14"])
+
+    assert validation_errors(_capture(make_header(source)), tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "ratios", "methods"),
     [
