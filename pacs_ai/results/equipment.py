@@ -5,7 +5,7 @@ from datetime import datetime
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from .facts import MANUFACTURER, Author
+from .facts import MANUFACTURER, Author, date_and_time
 
 
 def code_item(value: str, scheme: str, meaning: str) -> Dataset:
@@ -27,8 +27,7 @@ def new_instance(sop_class_uid: UID, sop_instance_uid: UID) -> Dataset:
 
 def stamp(target: Dataset, when: datetime) -> None:
     """The object says when it was made (PS3.3 C.12.1)."""
-    target.InstanceCreationDate = when.strftime("%Y%m%d")
-    target.InstanceCreationTime = when.strftime("%H%M%S")
+    target.InstanceCreationDate, target.InstanceCreationTime = date_and_time(when)
 
 
 def sign(target: Dataset, author: Author, when: datetime) -> None:
@@ -46,7 +45,7 @@ def sign(target: Dataset, author: Author, when: datetime) -> None:
     item.DeviceSerialNumber = author.model.sha256[:16]
     item.SoftwareVersions = [author.software_version, author.model.version]
     item.DeviceUID = author.device_uid
-    item.ContributionDateTime = when.strftime("%Y%m%d%H%M%S")
+    item.ContributionDateTime = "".join(date_and_time(when))
     item.ContributionDescription = "Classification by an artificial neural network"
     item.PurposeOfReferenceCodeSequence = [code_item("109102", "DCM", "Processing Equipment")]
     target.ContributingEquipmentSequence = [item]

@@ -81,8 +81,8 @@ class RefusedImage:
 
 
 def date_and_time(when: datetime) -> tuple[str, str]:
-    """DA and TM of a time."""
-    return when.strftime("%Y%m%d"), when.strftime("%H%M%S")
+    """DA and TM of a time; the year has four digits (PS3.5 6.2), which %Y does not give everywhere."""
+    return f"{when.year:04}{when:%m%d}", f"{when:%H%M%S}"
 
 
 def in_zone_of(carried: Dataset, when: datetime) -> datetime:

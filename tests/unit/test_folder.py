@@ -181,6 +181,7 @@ def test_the_same_files_give_the_same_bytes_wherever_they_lie(tmp_path: Path) ->
             ("19700101", "000000"),
         ),
         ({"AcquisitionTime": "101501.123456"}, ("20260105", "101501")),
+        ({"AcquisitionDate": "00010101"}, ("00010101", "101500")),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
@@ -192,6 +193,8 @@ def test_results_are_dated_by_the_film_so_that_they_can_be_made_again(
     for item in line["objects"]:
         written = dcmread(item["path"])
         assert (written.ContentDate, written.ContentTime) == expected
+        assert (written.InstanceCreationDate, written.InstanceCreationTime) == expected
+        assert written.ContributingEquipmentSequence[0].ContributionDateTime == "".join(expected)
 
 
 def test_no_files_give_no_lines_and_an_empty_folder(tmp_path: Path) -> None:
