@@ -36,6 +36,7 @@ config.settings.reading_validation_mode = config.IGNORE
 
 _LEAST, _MOST = 1e-15, 1e15
 _ENCODED = {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}  # in a character set, PS3.5 6.1.2.3
+_DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
 _AGE = re.compile(r"(\d{3})([DWMY])")
 # A child of 365 days is one year old; a year of 365.25 would make it younger.
 _DAYS = {"D": 1, "W": 7, "M": 365 / 12, "Y": 365}
@@ -109,12 +110,20 @@ def code_values(header: Dataset, keyword: str) -> set[str]:
 
 
 def age_in_years(header: Dataset) -> float | None:
-    """From Patient's Age when it is a valid AS, else from birth and study date; None when the header is silent."""
+    """From Patient's Age when it is a valid AS, else from birth and study date; None when the header is silent.
+
+    Study Date may be empty (PS3.3 C.7.2.1); then another date of the image says when the patient was that old.
+    """
     stated = _AGE.fullmatch(text(header, "PatientAge"))
     if stated:
         return int(stated[1]) * _DAYS[stated[2]] / _DAYS["Y"]
-    born, studied = text(header, "PatientBirthDate"), text(header, "StudyDate")
-    if not (re.fullmatch(r"\d{8}", born) and re.fullmatch(r"\d{8}", studied)) or born > studied:
+    born, studied = _date(header, "PatientBirthDate"), _date(header, *_DATES)
+    if not (born and studied) or born > studied:
         return None
     had_no_birthday_yet = studied[4:] < born[4:]
     return float(int(studied[:4]) - int(born[:4]) - had_no_birthday_yet)
+
+
+def _date(header: Dataset, *keywords: str) -> str:
+    """The first of the attributes that has the form of a DA; empty when none has."""
+    return next((found for keyword in keywords if re.fullmatch(r"\d{8}", found := text(header, keyword))), "")

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from pacs_ai.header import age_in_years, code_values, items, number, numbers, text, texts, value
 from tests.builders import code
@@ -21,9 +23,7 @@ def _raw(tag: int, vr: str, content: bytes) -> Dataset:
 def _aged(**stated: str) -> Dataset:
     header = Dataset()
     for keyword, said in stated.items():
-        content = said.encode()
-        tag = {"PatientAge": 0x00101010, "PatientBirthDate": 0x00100030, "StudyDate": 0x00080020}[keyword]
-        header.update(_raw(tag, "AS" if keyword == "PatientAge" else "DA", content))
+        header.update(_raw(Tag(keyword), dictionary_VR(keyword), said.encode()))
     return header
 
 
@@ -145,6 +145,12 @@ def test_a_stated_age_is_in_years(stated: str, years: float) -> None:
 )
 def test_the_dates_give_completed_years(born: str, studied: str, years: int) -> None:
     assert age_in_years(_aged(PatientBirthDate=born, StudyDate=studied)) == years
+
+
+@pytest.mark.parametrize("keyword", ["SeriesDate", "AcquisitionDate", "ContentDate"])
+@pytest.mark.parametrize("studied", [{}, {"StudyDate": ""}, {"StudyDate": "2026"}])
+def test_another_date_of_the_image_stands_in_for_that_of_the_study(keyword: str, studied: dict[str, str]) -> None:
+    assert age_in_years(_aged(PatientBirthDate="19500106", **studied, **{keyword: "20260105"})) == 75
 
 
 def test_a_valid_stated_age_goes_before_the_dates() -> None:
