@@ -242,7 +242,8 @@ def _table(item: Dataset, header: Dataset, *, is_signed: bool) -> _Table | None:
     raw = value(item, "LUTData")
     if len(descriptor) != 3 or raw is None:
         return None
-    count, first, bits = descriptor[0] or 65536, descriptor[1], descriptor[2]
+    # The count is unsigned whatever the VR (PS3.3 C.11.1.1 and C.11.2.1.1).
+    count, first, bits = descriptor[0] % 65536 or 65536, descriptor[1], descriptor[2]
     if is_signed and first > 32767:
         first -= 65536  # read as US (PS3.3 C.11.1.1 and C.11.2.1.1)
     if not is_signed and first + count <= 0:

@@ -303,6 +303,28 @@ VARIANTS: dict[str, Variant] = {
         ),
         options=_LUT,
     ),
+    "VOI LUT, signed, of 40000 entries, implicit VR": Variant(
+        make=_signed(
+            16,
+            RescaleIntercept="0",
+            syntax=ImplicitVRLittleEndian,
+            VOILUTSequence=[lookup_table(_gamma(40000, 65535), 16, first=-20000, vr="SS")],
+            **_NONE,
+        ),
+        options=_LUT,
+    ),
+    "Modality LUT, signed, of 40000 entries, implicit VR": Variant(
+        make=_signed(
+            16,
+            modality="CR",
+            RescaleIntercept=None,
+            RescaleSlope=None,
+            syntax=ImplicitVRLittleEndian,
+            ModalityLUTSequence=[lookup_table(_gamma(40000), 12, first=-20000, vr="SS")],
+            WindowCenter="2048",
+            WindowWidth="3600",
+        ),
+    ),
     "VOI LUT below zero after a rescale": Variant(
         make=_voi_lut(lookup_table(_gamma(), 12, first=-1000, vr="SS"), RescaleIntercept="-1000"), options=_LUT
     ),
