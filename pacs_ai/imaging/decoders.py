@@ -59,6 +59,9 @@ _AS_THEY_ARE: dict[str, Any] = {
     "apply_jls_sign_correction": False,
 }
 
+# Extended Offset Table and its lengths: one frame needs none, and they may point away from the codestream looked at.
+_EXTENDED_OFFSETS = (0x7FE00001, 0x7FE00002)
+
 # pydicom looks these up by name on the module that holds a plugin.
 DECODER_DEPENDENCIES = dict.fromkeys(_DECODE, ("imagecodecs",))
 
@@ -145,6 +148,8 @@ def decode(image: Dataset) -> NDArray[Any]:
     if "PixelData" not in image:
         message = "There is no Pixel Data."
         raise UndecodablePixels(message)
+    for tag in _EXTENDED_OFFSETS:
+        image.pop(tag, None)
     try:
         with quietly():
             precision = _checked_precision(image, syntax)

@@ -244,6 +244,32 @@ def test_a_frame_in_several_fragments_is_read(syntax: UID) -> None:
     np.testing.assert_array_equal(decode(image), phantom(96, 80))
 
 
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, RLELossless], ids=lambda syntax: syntax.keyword)
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"ExtendedOffsetTable": bytes(8)},
+        {"ExtendedOffsetTable": b"", "ExtendedOffsetTableLengths": b""},
+        {"ExtendedOffsetTable": (8).to_bytes(8, "little"), "ExtendedOffsetTableLengths": (4).to_bytes(8, "little")},
+    ],
+    ids=["no lengths", "empty", "wrong"],
+)
+def test_one_frame_needs_no_extended_offset_table(syntax: UID, table: dict[str, bytes]) -> None:
+    stored = phantom(96, 80)
+
+    np.testing.assert_array_equal(decode(_opened(stored=stored, syntax=syntax, **table)), stored)
+
+
+def test_the_codestream_that_is_decoded_is_the_one_whose_size_was_looked_at() -> None:
+    image = _opened(stored=phantom(96, 80), syntax=JPEG2000Lossless)
+    looked_at, other = _frame(JPEG2000Lossless), _frame(JPEG2000Lossless, phantom(96, 80, seed=1))
+    image.PixelData = encapsulate([looked_at, other])
+    image.ExtendedOffsetTable = (8 + len(looked_at) + len(looked_at) % 2).to_bytes(8, "little")
+    image.ExtendedOffsetTableLengths = len(other).to_bytes(8, "little")
+
+    np.testing.assert_array_equal(decode(image), phantom(96, 80))
+
+
 def test_an_image_without_pixel_data_is_refused() -> None:
     image = make_instance(stored=phantom(96, 80), PixelData=None)
 
