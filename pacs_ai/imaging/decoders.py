@@ -34,7 +34,7 @@ from pydicom.uid import (
 )
 
 from pacs_ai.errors import LimitExceeded, UndecodablePixels
-from pacs_ai.header import quietly
+from pacs_ai.header import number, quietly
 
 from .codestream import Codestream, read_codestream
 
@@ -182,9 +182,10 @@ def transfer_syntax(image: Dataset) -> str:
 def _unused_below(image: Dataset, precision: int | None) -> int:
     # Older editions let a sample lie anywhere in its word, as High Bit says (PS3.5 8.1.1). A codestream holds samples,
     # or, when it has the precision for them, whole words.
-    if "HighBit" not in image or (precision is not None and precision <= image.HighBit):
+    high_bit = number(image, "HighBit")
+    if high_bit is None or (precision is not None and precision <= high_bit):
         return 0
-    return max(0, int(image.HighBit) + 1 - int(image.BitsStored))
+    return max(0, int(high_bit) + 1 - int(image.BitsStored))
 
 
 def _used_bits(words: NDArray[Any], bits: int, *, below: int) -> NDArray[Any]:

@@ -179,6 +179,13 @@ def test_a_high_bit_outside_the_word_is_refused_where_it_matters(syntax: UID) ->
             decode(image)
 
 
+def test_an_empty_high_bit_says_nothing() -> None:
+    image = _opened(stored=phantom(96, 80))
+    image.HighBit = None
+
+    np.testing.assert_array_equal(decode(image), phantom(96, 80))
+
+
 @pytest.mark.parametrize("shape", [(96, 81), (97, 80), (95, 80), (96, 79), (60, 80), (48, 80), (1, 1), (2000, 2000)])
 @pytest.mark.parametrize("syntax", [*UNCOMPRESSED, *LOSSLESS], ids=lambda syntax: syntax.keyword)
 @pytest.mark.filterwarnings("ignore:The pixel data length")
