@@ -27,6 +27,7 @@ _ONE_TIME = {
     "TM": r"\d\d(\d\d(\d\d(\.\d{1,6})?)?)?",
     "DT": r"\d{4}(\d\d(\d\d(\d\d(\d\d(\d\d(\.\d{1,6})?)?)?)?)?)?([+-][01]\d{3})?",
 }
+_COMPONENTS = 5  # of a group of a person's name (PS3.5 6.2.1.1), which pydicom does not count
 # Formatted texts may hold TAB, LF, FF and CR; others hold no control character (PS3.5 6.1.3).
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_OF_FORMATTED = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -54,6 +55,9 @@ def check(tag: BaseTag, vr: str, values: Sequence[str]) -> None:
 def _check_text(vr: str, value: str) -> None:
     if (_CONTROL_OF_FORMATTED if vr in FORMATTED else _CONTROL).search(value):
         message = "a control character"
+        raise Invalid(message)
+    if vr == "PN" and any(group.count("^") >= _COMPONENTS for group in value.split("=")):
+        message = "no valid PN"
         raise Invalid(message)
     _check_form(vr, value)
 

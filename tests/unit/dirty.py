@@ -122,6 +122,12 @@ DIRTY: dict[str, Dirty] = {
     "two weights": _one("PatientWeight", b"15\\16", "left out: more than one value"),
     "two referring physicians": _one("ReferringPhysicianName", b"Doe^J\\Roe^K", "emptied: more than one value"),
     "referring physician of four groups": _one("ReferringPhysicianName", b"A=B=C=D", "emptied: no valid PN"),
+    "referring physician of six components": _one(
+        "ReferringPhysicianName", b"Doe^J^K^Dr^MD^PhD", "emptied: no valid PN"
+    ),
+    "physician of six components in the second group": _one(
+        "PhysiciansOfRecord", b"Doe^J=A^B^C^D^E^F", "left out: no valid PN"
+    ),
     "physicians of record": _one("PhysiciansOfRecord", b"Doe^J\\Roe^K"),
     "time zone beyond the earth": _one("TimezoneOffsetFromUTC", b"+9999", "left out: not an offset like +0100"),
     "description with a backslash": _one("StudyDescription", b"CHEST\\PA", "left out: more than one value"),
