@@ -39,7 +39,7 @@ class Invalid(Exception):
 
 def check(tag: BaseTag, vr: str, values: Sequence[str]) -> None:
     """Raises Invalid where these are no valid values of the attribute; an empty one is valid."""
-    if vr not in TEXT | _ASCII or not any(values):
+    if vr not in TEXT | _ASCII or (len(values) < 2 and not any(values)):
         return
     pattern, why = _NARROWER.get(keyword_for_tag(tag), ("", ""))
     if pattern and not re.fullmatch(pattern, "\\".join(values).strip(), re.ASCII):

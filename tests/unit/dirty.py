@@ -115,6 +115,8 @@ DIRTY: dict[str, Dirty] = {
     "study date that is a range": _one("StudyDate", b"20200101-20200202", "emptied: no valid DA"),
     "two study dates": _one("StudyDate", b"20200101\\20200102", "emptied: more than one value"),
     "study time that is a range": _one("StudyTime", b"101500-111500", "emptied: no valid TM"),
+    "two empty study dates": _one("StudyDate", b"\\ ", "emptied: more than one value"),
+    "two empty ages": _one("PatientAge", b"\\ ", "left out: more than one value"),
     "two study times": _one("StudyTime", b"101500\\101501", "emptied: more than one value"),
     "study time to the minute": _one("StudyTime", b"1015"),
     "study date with spaces behind it": _one("StudyDate", b"20260105  "),
