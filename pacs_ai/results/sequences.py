@@ -37,16 +37,16 @@ _OF_ONE_ITEM = frozenset(
     }
 )
 # The context group from which a code was chosen (PS3.3 table 8.8-1); without it, the code means the same.
+_OF_A_GROUP = ("MappingResource", "ContextGroupVersion")
+_OF_AN_EXTENSION = ("ContextGroupLocalVersion", "ContextGroupExtensionCreatorUID")
 _CONTEXT = (
     "ContextIdentifier",
     "ContextUID",
-    "MappingResource",
     "MappingResourceUID",
     "MappingResourceName",
-    "ContextGroupVersion",
     "ContextGroupExtensionFlag",
-    "ContextGroupLocalVersion",
-    "ContextGroupExtensionCreatorUID",
+    *_OF_A_GROUP,
+    *_OF_AN_EXTENSION,
 )
 
 
@@ -116,7 +116,7 @@ def _rewritten(found: Element, own: CharacterSet, chosen: CharacterSet) -> Eleme
 
 
 def drop_half_contexts(items: Iterable[Dataset]) -> bool:
-    """Whether a code in the items named a part of its context group, which is then gone."""
+    """Whether a code in the items named a part of its context group alone, which is then gone."""
     is_dropped = False
     for item in items:
         if not _has_whole_context(item):
@@ -131,10 +131,16 @@ def drop_half_contexts(items: Iterable[Dataset]) -> bool:
 
 
 def _has_whole_context(item: Dataset) -> bool:
-    needed = ["MappingResource", "ContextGroupVersion"] if "ContextIdentifier" in item else []
-    if text(item, "ContextGroupExtensionFlag") == "Y":
-        needed += ["ContextGroupLocalVersion", "ContextGroupExtensionCreatorUID"]
-    return all(text(item, keyword) for keyword in needed)
+    """Whether what a context group requires is there, and not where it may not be (PS3.3 table 8.8-1)."""
+    conditions = (
+        (_OF_A_GROUP, "ContextIdentifier" in item),
+        (_OF_AN_EXTENSION, text(item, "ContextGroupExtensionFlag") == "Y"),
+    )
+    return all(
+        bool(text(item, keyword)) if is_required else keyword not in item
+        for keywords, is_required in conditions
+        for keyword in keywords
+    )
 
 
 def texts_in(dataset: Dataset, read_as: Sequence[str], own: CharacterSet | None = None) -> Iterator[bytes]:

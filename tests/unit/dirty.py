@@ -200,6 +200,32 @@ DIRTY: dict[str, Dirty] = {
         _item(CodeValue=b"399208008", CodingSchemeDesignator=b"SCT", CodeMeaning=b"Thorax", ContextIdentifier=b"4009"),
         "rewritten: an incomplete context group of a code is left out",
     ),
+    "procedure with a mapping resource and no context group": _one(
+        "ProcedureCodeSequence",
+        _item(
+            CodeValue=b"399208008",
+            CodingSchemeDesignator=b"SCT",
+            CodeMeaning=b"Thorax",
+            MappingResource=b"DCMR",
+            ContextGroupVersion=b"20030108",
+        ),
+        "rewritten: an incomplete context group of a code is left out",
+    ),
+    "procedure with the version of a context group that is not extended": _one(
+        "ProcedureCodeSequence",
+        _item(
+            CodeValue=b"399208008",
+            CodingSchemeDesignator=b"SCT",
+            CodeMeaning=b"Thorax",
+            ContextIdentifier=b"4009",
+            MappingResource=b"DCMR",
+            ContextGroupVersion=b"20030108",
+            ContextGroupExtensionFlag=b"N",
+            ContextGroupLocalVersion=b"20030108",
+            ContextGroupExtensionCreatorUID=b"1.2.3",
+        ),
+        "rewritten: an incomplete context group of a code is left out",
+    ),
     "procedure with a context group": _one(
         "ProcedureCodeSequence",
         _item(
