@@ -15,7 +15,7 @@ from .geometry import shrink, to_network_scale
 from .shutter import Shutter, display_shutter
 
 # Raised when the same stored values come to other greys, here, in `geometry` or in `shutter`; a test pins them.
-PIPELINE_VERSION = "2"
+PIPELINE_VERSION = "3"
 Stored = NDArray[Any]
 Unit = NDArray[np.float32]
 _TABLED = (np.uint8, np.uint16, np.int16)
