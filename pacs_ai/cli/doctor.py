@@ -29,7 +29,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     settings = settings_of(config)
     checks: list[Check] = []
-    for check in diagnose(settings, now()):
+    for check in diagnose(settings, now):
         checks.append(check)
         if as_json:
             print_json([_line(check)])

@@ -1,6 +1,6 @@
 """All questions in their order, each answer as it comes; the network, which takes seconds, is last."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from pacs_ai.settings import Settings
@@ -15,8 +15,11 @@ from .network import check_model
 from .nodes import check_nodes
 
 
-def diagnose(settings: Settings, now: datetime) -> Iterator[Check]:
-    """Nothing is stored, created or sent; the service may run meanwhile or not be installed yet."""
+def diagnose(settings: Settings, now: Callable[[], datetime]) -> Iterator[Check]:
+    """Nothing is stored, created or sent; the service may run meanwhile or not be installed yet.
+
+    The clock is read when it is its turn: nodes that do not answer cost seconds, in which the folder is written to.
+    """
     ledger = check_ledger(settings)
     yield from check_nodes(settings, ledger.found.negotiated if ledger.found else ())
     yield check_listener(settings.dicom)
@@ -24,6 +27,6 @@ def diagnose(settings: Settings, now: datetime) -> Iterator[Check]:
     yield check_encryption(settings.dicom)
     yield ledger.check
     yield from check_disk(settings.data, settings.ingest.disk_reserve_gb)
-    yield from check_time(now, settings.data, ledger.found.newest_event_at if ledger.found else None)
+    yield from check_time(now(), settings.data, ledger.found.newest_event_at if ledger.found else None)
     yield from check_codecs()
     yield from check_model(settings.model)

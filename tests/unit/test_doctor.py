@@ -1,5 +1,6 @@
 """What `doctor` says of this machine: each check with what is, and with what must not be."""
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy import text
 from pacs_ai.doctor.check import Check, Verdict, exit_code, failed, ok, warning
 from pacs_ai.doctor.clock import check_clock, check_time, check_zone
 from pacs_ai.doctor.codecs import check_codecs
+from pacs_ai.doctor.diagnosis import diagnose
 from pacs_ai.doctor.disk import check_disk, check_file_system, check_room, file_system
 from pacs_ai.doctor.ledger import check_ledger
 from pacs_ai.doctor.network import check_model
@@ -139,6 +141,21 @@ def test_the_newest_file_of_the_data_folder_binds_the_clock(tmp_path: Path) -> N
     assert named(check_time(now, tmp_path, None), "clock").verdict is Verdict.OK
     assert named(check_time(now, tmp_path / "none", now + timedelta(hours=1)), "clock").verdict is Verdict.FAILED
     assert "the newest file" in named(check_time(earlier, tmp_path, None), "clock").detail
+
+
+def test_the_clock_is_read_when_it_is_its_turn(tmp_path: Path) -> None:
+    clock = [datetime.now(UTC)]
+    checks = []
+
+    for check in diagnose(Settings(data=tmp_path), lambda: clock[-1]):
+        checks.append(check)
+        if check.name == "disk: access":  # nodes that do not answer have cost a minute; then the folder was written to
+            clock.append(clock[-1] + timedelta(minutes=1))
+            os.utime(tmp_path, (clock[-1].timestamp(), clock[-1].timestamp()))
+        if check.name == "clock":
+            break
+
+    assert named(checks, "clock").verdict is Verdict.OK
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", ":Asia/Tokyo", "UTC", "CET-1CEST"])
