@@ -1,6 +1,7 @@
 """What survives a power cut, opened as the settings say; light enough for a command that only looks something up."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.pairing import pair
 from pacs_ai_storage.proofs import Proofs
 
+from .errors import SettingsError
 from .settings import Settings
 
 # A node is delivered to and asked for proof by a thread each.
@@ -38,6 +40,21 @@ def _connections(settings: Settings) -> int:
     return settings.dicom.max_associations + settings.ingest.readers + of_nodes + _OF_THE_SERVICE
 
 
+def make_data_folder(data: Path) -> None:
+    """The folder is there, for its owner alone if it was not; SettingsError where it cannot be."""
+    with _usable(data):
+        make_folder(data)
+
+
+@contextmanager
+def _usable(data: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"data: {data} is no folder to write to ({error.strerror}); name one that this account can use"
+        raise SettingsError(message) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """What survives a power cut, opened."""
@@ -51,19 +68,20 @@ class Stores:
 
 
 def open_stores(settings: Settings) -> Stores:
-    """Folders and schema are there, and belong together; raises NotPaired, and nothing stays open."""
+    """Folders and schema are there, and belong together; SettingsError where a folder cannot be, or NotPaired."""
     from pacs_ai_storage.migration import migrate  # noqa: PLC0415 - queries never need it
 
-    make_folder(settings.data)
+    make_data_folder(settings.data)
     database = open_database(settings)
     with ExitStack() as in_trouble:
         in_trouble.callback(database.close)
         migrate(database)
-        pair(database, settings.data)
+        with _usable(settings.data):
+            pair(database, settings.data)
+            instances = InstanceStore(
+                Path(settings.data) / "instances", reserve_bytes=int(settings.ingest.disk_reserve_gb * 1e9)
+            )
         in_trouble.pop_all()
-    instances = InstanceStore(
-        Path(settings.data) / "instances", reserve_bytes=int(settings.ingest.disk_reserve_gb * 1e9)
-    )
     return Stores(
         database=database,
         instances=instances,

@@ -10,7 +10,7 @@ from pacs_ai_storage.database import without_password
 from pacs_ai.errors import ModelError, SettingsError
 from pacs_ai.inference.card import ModelCard, read_card, verify
 from pacs_ai.nodes import token_problems
-from pacs_ai.stores import open_database
+from pacs_ai.stores import make_data_folder, open_database
 from pacs_ai.web.server import token_of
 
 from .options import ConfigOption, JsonOption, settings_of
@@ -98,7 +98,7 @@ def migrate(config: ConfigOption = None) -> None:
 
     settings = settings_of(config)
     if not settings.audit.url:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_data_folder(settings.data)
     database = open_database(settings)
     try:
         before, after = migrate_schema(database)

@@ -14,7 +14,7 @@ from pacs_ai_storage.following import REPOSITORY
 
 from pacs_ai.errors import PacsAiError, TamperedLog, WrongUsage
 from pacs_ai.settings import Settings
-from pacs_ai.stores import now
+from pacs_ai.stores import make_data_folder, now
 
 from .events import Format, print_whole_events
 from .options import ConfigOption, JsonOption, settings_of
@@ -120,7 +120,7 @@ def audit_prune(config: ConfigOption = None, before: Time = None) -> None:
 def _signing_key(settings: Settings) -> "SigningKey":
     from pacs_ai_storage.signing import SigningKey  # noqa: PLC0415 - queries do not wait for cryptography
 
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_folder(settings.data)
     with _usable():
         return SigningKey(settings.data)
 

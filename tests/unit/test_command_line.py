@@ -261,6 +261,20 @@ def test_a_token_of_the_http_port_that_is_not_there_is_a_problem_of_the_settings
     assert (served.returncode, served.stderr) == (2, said)
 
 
+@pytest.mark.parametrize("arguments", [["serve"], ["migrate"], ["audit", "key"], ["demo", "--data", "taken"]])
+def test_a_data_folder_that_cannot_be_ends_with_2_and_one_sentence(
+    arguments: list[str], run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_bytes(b"")
+    (tmp_path / "pacs-ai.toml").write_text('data = "taken/data"\n', encoding="utf-8")
+
+    ended = run(*arguments, cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (sentence,) = ended.stderr.splitlines()
+    assert sentence.startswith("data: taken")
+
+
 def test_a_model_that_is_not_the_one_of_its_card_ends_with_1(run: Run, tmp_path: Path) -> None:
     card = lines(run("model", "show", "--json").stdout)[0]
     (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
