@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pacs_ai.errors import DefectiveReport, NotDicom, NotFound, WrongUsage
+from pacs_ai.errors import DefectiveReport, NotDicom, NotFound, PacsAiError, WrongUsage
 from pacs_ai.inference.card import read_card
 from pacs_ai.settings import NodeTls, Settings
 
@@ -54,6 +54,7 @@ def process(
 
     settings = settings_of(config, verbose=verbose)
     files = list(_files(paths))
+    _make_folder(out)
     card = read_card(settings.model.path)
     lines = []
     with film_opener(settings) as films:
@@ -66,6 +67,14 @@ def process(
         _print_lines(lines)
     if verify:
         _verify(lines)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{out}: no folder to write results to ({error.strerror})"
+        raise PacsAiError(message) from error
 
 
 def _verify(lines: list["FolderLine"]) -> None:

@@ -17,7 +17,7 @@ KEY_NAME = "audit-key.pem"
 
 
 class UnusableKey(Exception):
-    """A file that holds no Ed25519 key, or a signed head that cannot be read as one."""
+    """A file that holds no Ed25519 key or cannot be made, or a signed head that cannot be read as one."""
 
 
 class Purpose(StrEnum):
@@ -54,7 +54,7 @@ class SigningKey:
     def __init__(self, folder: Path) -> None:
         path = folder / KEY_NAME
         if not path.is_file():
-            _make(path)
+            _make_or_say(path)
         self._key = _private(path)
         self.public_key = _hex(self._key.public_key())
 
@@ -136,6 +136,14 @@ def _private(path: Path) -> Ed25519PrivateKey:
         message = f"{path}: not an Ed25519 key"
         raise UnusableKey(message)
     return key
+
+
+def _make_or_say(path: Path) -> None:
+    try:
+        _make(path)
+    except OSError as error:
+        message = f"{path}: the key cannot be written ({error.strerror})"
+        raise UnusableKey(message) from error
 
 
 def _make(path: Path) -> None:

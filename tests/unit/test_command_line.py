@@ -365,6 +365,26 @@ def test_a_head_that_cannot_be_written_ends_with_1_and_says_where(run: Run, fold
     assert len(ended.stderr.splitlines()) == 1
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that nobody can write to is there on Linux")
+def test_a_key_that_cannot_be_written_ends_with_1_and_says_where(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pacs-ai.toml").write_text('data = "/proc"\n', encoding="utf-8")
+
+    ended = run("audit", "key", cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (sentence,) = ended.stderr.splitlines()
+    assert sentence.startswith("/proc/audit-key.pem: the key cannot be written (")
+
+
+def test_results_that_cannot_be_written_end_with_1_before_anything_is_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_bytes(b"")
+
+    ended = run("process", "taken", "--out", "taken/out", cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "taken/out: no folder to write results to (Not a directory)\n"
+
+
 def test_that_the_log_was_searched_is_in_it_even_where_nobody_reads_the_answer(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:
