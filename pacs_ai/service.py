@@ -1,5 +1,6 @@
 """The composition root: everything is built here once, runs in threads, and stops together."""
 
+import errno
 import logging
 import os
 import random
@@ -22,7 +23,7 @@ from .dimse.commitment import CommitmentReport
 from .dimse.commitment_scp import CommitmentScp
 from .dimse.listener import Listener, listen
 from .dimse.sender import Sender
-from .errors import DecoderUnavailable, SettingsError
+from .errors import DecoderUnavailable, PacsAiError, SettingsError
 from .findings import Classifier
 from .imaging.opener import FilmOpener
 from .inference.card import ModelCard, read_card, verify
@@ -107,17 +108,12 @@ class Service:
         )
 
     def start(self) -> Listener:
-        """Instances are accepted; the network is loaded meanwhile, and reading begins when it is there."""
+        """Instances are accepted; the network is loaded meanwhile, and reading begins when it is there.
+
+        Raises PacsAiError where the DICOM port cannot be opened.
+        """
         verify(self._card)
-        self._listener = listen(
-            self._settings.dicom,
-            self.stores.instances,
-            self.stores.ledger,
-            port=self._port,
-            commitment=self._commitment.handlers(self._note_report),
-            alerts=Alerts(ledger=self.stores.ledger, now=now) if self._settings.audit.atna.is_on else None,
-            answered=self._tally.answered,
-        )
+        self._listener = self._listen()
         # Only now is it sure that no other service is writing them: it would hold the port.
         self.stores.instances.sweep(self._leftovers)
         for task in self._tasks:
@@ -126,6 +122,27 @@ class Service:
         if self._settings.http.is_on or self._http_port is not None:
             self.http_port = self._web.start(self._http_port)
         return self._listener
+
+    def _listen(self) -> Listener:
+        dicom = self._settings.dicom
+        try:
+            return listen(
+                dicom,
+                self.stores.instances,
+                self.stores.ledger,
+                port=self._port,
+                commitment=self._commitment.handlers(self._note_report),
+                alerts=Alerts(ledger=self.stores.ledger, now=now) if self._settings.audit.atna.is_on else None,
+                answered=self._tally.answered,
+            )
+        except OSError as error:
+            self.stores.database.close()
+            port = dicom.port if self._port is None else self._port
+            advice = "check dicom.host and dicom.port, `pacs-ai doctor` says more"
+            if error.errno == errno.EADDRINUSE:
+                advice = "is another service on it?"
+            message = f"the DICOM port {dicom.host}:{port} cannot be opened: {error.strerror}; {advice}"
+            raise PacsAiError(message) from error
 
     @property
     def _owner(self) -> str:

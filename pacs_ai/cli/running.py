@@ -32,12 +32,7 @@ def serve(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
     service = Service(settings_of(config, verbose=verbose))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.ask_to_stop())
-    try:
-        service.start()
-    except OSError as error:
-        typer.echo(f"the DICOM port cannot be opened: {error.strerror}; is another service on it?", err=True)
-        service.stores.database.close()
-        raise typer.Exit(1) from error
+    service.start()
     try:
         service.wait()
     finally:

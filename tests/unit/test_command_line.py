@@ -275,6 +275,30 @@ def test_a_data_folder_that_cannot_be_ends_with_2_and_one_sentence(
     assert sentence.startswith("data: taken")
 
 
+@pytest.mark.parametrize("arguments", [["serve"], ["demo", "--port", "{port}"]])
+def test_a_port_that_somebody_else_has_ends_with_1_and_one_sentence(
+    arguments: list[str], run: Run, tmp_path: Path
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        (tmp_path / "pacs-ai.toml").write_text(f'[dicom]\nhost = "127.0.0.1"\nport = {port}\n', encoding="utf-8")
+        ended = run(*(word.format(port=port) for word in arguments), cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (sentence,) = ended.stderr.splitlines()
+    assert sentence.startswith(f"the DICOM port 127.0.0.1:{port} cannot be opened: ")
+    assert sentence.endswith("; is another service on it?")
+
+
+def test_an_address_of_another_machine_is_not_taken_for_a_port_in_use(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pacs-ai.toml").write_text('[dicom]\nhost = "192.0.2.1"\n', encoding="utf-8")
+
+    ended = run("serve", cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.endswith("; check dicom.host and dicom.port, `pacs-ai doctor` says more\n")
+
+
 def test_a_model_that_is_not_the_one_of_its_card_ends_with_1(run: Run, tmp_path: Path) -> None:
     card = lines(run("model", "show", "--json").stdout)[0]
     (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
