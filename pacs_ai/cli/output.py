@@ -3,6 +3,10 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _STYLES = {
     "positive": "bold red",
@@ -38,8 +42,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
 
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
-        table.add_row(*(_styled(_plain(cell)) for cell in row))
+        table.add_row(*map(styled, row))
     Console().print(table)
+
+
+def styled(cell: object) -> "Text":
+    """A cell of a table as it stands, whatever brackets are in it."""
+    from rich.text import Text  # noqa: PLC0415 - scripts do not wait for it
+
+    plain = _plain(cell)
+    return Text(plain, style=_STYLES.get(plain, ""))
 
 
 def short(uid: str | None) -> str:
@@ -56,9 +68,3 @@ def percent(probability: float | None) -> str:
 
 def _plain(cell: object) -> str:
     return "" if cell is None else str(cell)
-
-
-def _styled(cell: str) -> str:
-    escaped = cell.replace("[", r"\[")
-    style = _STYLES.get(cell)
-    return f"[{style}]{escaped}[/]" if style else escaped

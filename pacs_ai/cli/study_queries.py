@@ -18,7 +18,7 @@ from pacs_ai.worklist import WorklistEntry, order
 
 from .deliveries import print_deliveries
 from .options import ConfigOption, JsonOption, settings_of
-from .output import percent, print_json, print_table, short
+from .output import percent, print_json, print_table, short, styled
 from .stores import StudyArgument, existing_database
 
 _COLUMNS = ("", "priority", "outcome", "probability", "waiting", "accession", "study", "why")
@@ -67,7 +67,7 @@ def _watch(entries: Callable[[], list[WorklistEntry]]) -> None:
     def table() -> Table:
         shown = Table(*_COLUMNS, title=f"Reading order at {now().astimezone():%H:%M:%S}", title_justify="left")
         for entry in entries():
-            shown.add_row(*(str(cell) for cell in _entry_row(entry, now())))
+            shown.add_row(*map(styled, _entry_row(entry, now())))
         return shown
 
     try:

@@ -10,9 +10,10 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -509,6 +510,42 @@ def test_worklist_and_outbox_are_plain_lines_where_stdout_is_no_terminal(run: Ru
         ["node", "state", "kind"],
         ["pacs", "PENDING", "report"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "accession"),
+    [(["worklist", "--watch"], "A[/7]"), (["worklist"], "A\\[/7]"), (["worklist"], "A:one:7")],
+)
+def test_what_is_between_brackets_stands_on_a_terminal_as_it_is(
+    arguments: list[str], accession: str, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "pacs-ai-data", tmp_path / "pacs-ai-data")
+    with closing(sqlite3.connect(tmp_path / "pacs-ai-data" / SQLITE_NAME)) as database, database:
+        database.execute("UPDATE studies SET accession_number = ?, priority_reasons = ?", (accession, accession))
+
+    shown, said = on_a_terminal(*arguments, cwd=tmp_path, until=accession)
+
+    assert (accession in shown, said) == (True, "")
+
+
+def on_a_terminal(*arguments: str, cwd: Path, until: str) -> tuple[str, str]:
+    """What is on the terminal when these words are, or the command ends; and what went to stderr."""
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "COLUMNS": "250", "TERM": "xterm"}
+    shown = ""
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        line = [COMMAND, *arguments]
+        with subprocess.Popen(line, cwd=cwd, env=environment, stdout=theirs, stderr=subprocess.PIPE) as process:
+            os.close(theirs)
+            patience = Timer(60, process.kill)
+            patience.start()
+            with suppress(OSError):  # Linux says so that the other end is closed
+                while until not in shown and (read := terminal.read(65536)):
+                    shown += read.decode()
+            patience.cancel()
+            process.terminate()
+            assert process.stderr is not None
+            return shown, process.stderr.read().decode()
 
 
 def test_the_effective_settings_hide_the_password(run: Run, tmp_path: Path) -> None:
