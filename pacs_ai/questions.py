@@ -15,7 +15,7 @@ _EVERY = 1_000_000
 _EVENING, _MORNING = timedelta(hours=-6), timedelta(hours=8)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TIMES = ("since", "until")
-_NAMED = "named"
+_NAMED, _LIMIT = "named", "limit"
 Options = Mapping[str, str | int | float]
 
 
@@ -52,7 +52,7 @@ def question(given: AuditFilter, limit: int | None, named: str | None, saved: Ma
 
     Raises WrongUsage where there is no question of that name.
     """
-    options = {**_options(given), **({"limit": limit} if limit else {})}
+    options = {**_options(given), **({_LIMIT: limit} if limit else {})}
     if named is not None and named in saved:
         options = {**saved[named], **options}
         named = str(options.pop(_NAMED, "")) or None
@@ -87,7 +87,7 @@ def narrowed(asked: Question, now: datetime) -> AuditFilter:
         if not wanted.study_instance_uid and not wanted.accession_number:
             message = "--named study needs --study or --accession"
             raise WrongUsage(message)
-        return replace(wanted, limit=_EVERY)
+        return wanted if _LIMIT in asked.given else replace(wanted, limit=_EVERY)
     return wanted
 
 
@@ -98,7 +98,7 @@ def _last_night(wanted: AuditFilter, now: datetime) -> AuditFilter:
 
 
 def _options(given: AuditFilter) -> dict[str, str | int | float]:
-    names = [item.name for item in fields(given) if item.name not in {"patient_id", "limit", "is_unconfirmed"}]
+    names = [item.name for item in fields(given) if item.name not in {"patient_id", _LIMIT, "is_unconfirmed"}]
     found = {name: getattr(given, name) for name in names}
     return {
         name: value.isoformat() if isinstance(value, datetime) else value

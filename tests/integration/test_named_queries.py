@@ -31,6 +31,13 @@ def test_a_kept_query_asks_the_same_again_and_the_options_beside_it_go_first(dat
     assert other.wanted.patient_id == "PAT-7"
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(None, 1_000_000), (2, 2)])
+def test_everything_of_a_study_is_as_much_as_is_asked_for(limit: int | None, expected: int) -> None:
+    asked = question(AuditFilter(accession_number="ACC0001"), limit, BuiltIn.STUDY, {})
+
+    assert narrowed(asked, STABLE).limit == expected
+
+
 def test_keeping_and_removing_a_query_is_in_the_audit_log(database: Database) -> None:
     save_query(database, NamedQuery(name="mine", options={"action": "read"}, saved_at=AT))
     save_query(database, NamedQuery(name="mine", options={"action": "refuse"}, saved_at=AT))
