@@ -38,6 +38,12 @@ from .nodes import (
 __all__ = ["DicomSettings", "Node", "NodeTls", "Settings", "WebNode", "load_settings"]
 
 _PREFIX = "PACS_AI_"
+# What pydantic says in the words of Python.
+_SHAPES = {
+    "tuple_type": "a list is wanted here",
+    "model_type": "a section is wanted here",
+    "path_type": "a path between quotation marks is wanted here",
+}
 
 
 def _threshold(value: object) -> float | Literal[""]:
@@ -335,7 +341,8 @@ def _problems(error: ValidationError) -> list[str]:
 def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
     key = ".".join(str(part) for part in location)
     if kind != "extra_forbidden":
-        return f"{key}: {message.removeprefix('Value error, ')}"
+        example = "; each node begins with [[nodes]]" if (key, kind) == ("nodes", "tuple_type") else ""
+        return f"{key}: {_SHAPES.get(kind, message.removeprefix('Value error, '))}{example}"
     known = _known_keys(location[:-1])
     near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"

@@ -96,6 +96,21 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(content: str, expe
     assert expected in problems(content)
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('[nodes]\nname = "pacs"', "nodes: a list is wanted here; each node begins with [[nodes]]"),
+        ('[dicom]\nallowed_addresses = "10.0.0.1"', "dicom.allowed_addresses: a list is wanted here"),
+        ("dicom = 11112", "dicom: a section is wanted here"),
+        ("[dicom]\ntls = true", "dicom.tls: a section is wanted here"),
+        ("data = 5", "data: a path between quotation marks is wanted here"),
+        (NODE.format(name="pacs") + "tls = true", "nodes.0.tls: a section is wanted here"),
+    ],
+)
+def test_a_value_of_another_shape_is_refused_in_words_of_the_file(content: str, expected: str, problems: Any) -> None:
+    assert expected in problems(content)
+
+
 def test_an_unknown_key_of_the_environment_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACS_AI_DICOM__PROT", "104")
 
