@@ -18,8 +18,8 @@ _NO_HOST = re.compile(r"[\s\x00-\x1f\x7f\\/:@?#\[\]]")
 _LONGEST_HOST = 253  # RFC 1035 2.3.4, as it is written with dots
 
 
-def _ae_title(value: str) -> str:
-    """An AE title is 1 to 16 characters of the default repertoire, without backslash (PS3.5 6.2)."""
+def ae_title(value: str) -> str:
+    """An AE title is 1 to 16 characters of the default repertoire, without backslash (PS3.5 6.2); raises ValueError."""
     if not 1 <= len(value.strip()) <= 16 or "\\" in value or not value.isascii() or not value.isprintable():
         message = "an AE title has 1 to 16 printable ASCII characters and no backslash"
         raise ValueError(message)
@@ -102,7 +102,7 @@ def must_belong_together(certificate: str, key: str) -> None:
         raise ValueError(message)
 
 
-AeTitle = Annotated[str, AfterValidator(_ae_title)]
+AeTitle = Annotated[str, AfterValidator(ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 HostName = Annotated[str, AfterValidator(host_name)]
 ListeningHost = Annotated[str, AfterValidator(_listening_host)]

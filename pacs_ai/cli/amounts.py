@@ -4,6 +4,7 @@ import re
 
 import typer
 
+from pacs_ai.nodes import ae_title
 from pacs_ai.settings import Node
 
 _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -42,6 +43,14 @@ def peer_of(words: str) -> Node:
     except ValueError as error:
         message = f"{words!r} is not AE@host:port with an AE title and a port that can be"
         raise typer.BadParameter(message) from error
+
+
+def title_of(words: str) -> str:
+    """An AE title without the spaces around it."""
+    try:
+        return ae_title(words)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _match(pattern: re.Pattern[str], words: str, wanted: str) -> re.Match[str]:

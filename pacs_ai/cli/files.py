@@ -11,6 +11,7 @@ from pacs_ai.errors import DefectiveReport, NotDicom, NotFound, PacsAiError, Wro
 from pacs_ai.inference.card import read_card
 from pacs_ai.settings import NodeTls, Settings
 
+from .amounts import title_of
 from .options import ConfigOption, JsonOption, VerboseOption, settings_of
 from .output import percent, print_json, print_table
 from .peers import WELL, Seconds, Titles, peer_of, split_target
@@ -165,7 +166,7 @@ def echo(  # noqa: PLR0913 - one parameter for each option
 def _titles(calling: str, called: str, target: Sequence[str], settings: Settings) -> Titles:
     """A node of the settings is called as the service calls it, unless an option says otherwise."""
     ours = settings.dicom.ae_title if len(target) == 1 else "PACS_AI_SCU"
-    return Titles(calling=calling or ours, called=called)
+    return Titles(calling=title_of(calling or ours), called=called)
 
 
 def _tls(own: tuple[str, str] | None, ca: str) -> NodeTls | None:

@@ -10,7 +10,7 @@ import typer
 from pacs_ai.errors import PeerUnreachable, WrongUsage
 from pacs_ai.settings import Node
 
-from .amounts import peer_of, per_second_of, seconds_of, size_of
+from .amounts import peer_of, per_second_of, seconds_of, size_of, title_of
 from .options import ConfigOption, JsonOption, VerboseOption, settings_of
 from .output import print_json, print_table
 
@@ -100,7 +100,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     drawn = secrets.randbelow(1 << 31) if seed is None else seed
     terms = TrialTerms(
         node=node,
-        calling_ae_title=aet,
+        calling_ae_title=title_of(aet),
         arrivals=coming,
         shape=StudyShape(
             instances=instances, size=None if size is None else size_of(size), refused_share=refused_share
@@ -115,7 +115,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     if archive is not None:
         troubles = archive_behaviour or []
         behaviour = _behaviour(troubles, share=archive_share, seed=drawn, stall_for=stall_for, away_for=away_for)
-        stand_in = _stand_in(archive_title, behaviour)
+        stand_in = _stand_in(title_of(archive_title), behaviour)
     with _progress() as watch:
         verdict = Trial(terms=terms, archive=stand_in, archive_address=(archive_host, archive or 0)).run(watch)
     if as_json:

@@ -251,6 +251,22 @@ def test_an_echo_to_a_host_that_cannot_be_ends_with_2_and_says_so(run: Run) -> N
     assert ended.stderr.startswith("a host is an IP address, or a name of 253 characters at most")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["echo", "127.0.0.1", "104", "-aet", "A_TITLE_OF_20_LETTER"],
+        ["simulate", "--to", "A@127.0.0.1:104", "-aet", "A_TITLE_OF_20_LETTER"],
+        ["simulate", "--to", "A@127.0.0.1:104", "--archive", "11114", "--archive-title", "A\\B"],
+    ],
+)
+def test_what_is_no_ae_title_ends_with_2_and_says_so(arguments: list[str], run: Run) -> None:
+    ended = run(*arguments)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "an AE title has 1 to 16 printable" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_token_of_the_http_port_that_is_not_there_is_a_problem_of_the_settings(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "watched.toml"
     path.write_text('[http]\ntoken_env = "NOT_SET_ANYWHERE"\n', encoding="utf-8")
