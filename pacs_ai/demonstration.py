@@ -30,7 +30,8 @@ _ENDED = {StudyState.DELIVERED, StudyState.DECLINED, StudyState.FAILED}
 class Demonstration:
     """A service and a stand-in PACS that end with the `with` block; a temporary data folder stays for looking at."""
 
-    def __init__(self, settings: Settings, *, data: Path | None, port: int) -> None:
+    def __init__(self, settings: Settings, *, data: Path | None, port: int, http_port: int | None = None) -> None:
+        """With an HTTP port, 0 for any free one, there are pages to look at, on loopback and without a token."""
         self.data = data or Path(tempfile.mkdtemp(prefix="pacs-ai-demo-"))
         self.ae_title = settings.dicom.ae_title
         self._archive = StandInArchive()
@@ -42,10 +43,10 @@ class Demonstration:
                 "dicom": settings.dicom.model_copy(update={"host": _HOST, "allowed_calling_ae_titles": ()}),
                 "ingest": _quick(settings.ingest),
                 "audit": settings.audit.model_copy(update={"url": ""}),
-                "http": settings.http.model_copy(update={"enabled": False}),
+                "http": settings.http.model_copy(update={"enabled": False, "host": _HOST, "token_env": ""}),
             }
         )
-        self._service = Service(self._settings, port=port)
+        self._service = Service(self._settings, port=port, http_port=http_port)
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -59,6 +60,12 @@ class Demonstration:
         self._archive.stop()
         if kind is not None:
             shutil.rmtree(self.data, ignore_errors=True)
+
+    @property
+    def address(self) -> str | None:
+        """Where the pages are; None where there are none."""
+        port = self._service.http_port
+        return None if port is None else f"http://{_HOST}:{port}/"
 
     def wait_for_interrupt(self) -> None:
         """Returns on Ctrl-C."""

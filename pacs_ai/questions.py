@@ -60,7 +60,8 @@ def question(given: AuditFilter, limit: int | None, named: str | None, saved: Ma
         message = f"there is no query {named!r}; known: {', '.join([*BuiltIn, *sorted(saved)])}"
         raise WrongUsage(message)
     kept: Options = {**options, **({_NAMED: named} if named else {})}
-    return Question(wanted=_filter(options, given.patient_id), built_in=BuiltIn(named) if named else None, given=kept)
+    wanted = replace(_filter(options, given.patient_id), before=given.before)
+    return Question(wanted=wanted, built_in=BuiltIn(named) if named else None, given=kept)
 
 
 def may_be_saved(asked: Question, name: str) -> None:
@@ -98,7 +99,7 @@ def _last_night(wanted: AuditFilter, now: datetime) -> AuditFilter:
 
 
 def _options(given: AuditFilter) -> dict[str, str | int | float]:
-    names = [item.name for item in fields(given) if item.name not in {"patient_id", _LIMIT, "is_unconfirmed"}]
+    names = [item.name for item in fields(given) if item.name not in {"patient_id", _LIMIT, "is_unconfirmed", "before"}]
     found = {name: getattr(given, name) for name in names}
     return {
         name: value.isoformat() if isinstance(value, datetime) else value

@@ -29,6 +29,7 @@ from .imaging.opener import FilmOpener
 from .inference.card import ModelCard, read_card, verify
 from .keeping import Keeping
 from .nodes import token_problems
+from .policies import priority_policy
 from .process import Reader, deliver_results
 from .provenance import in_words
 from .proving import MOST_AT_ONCE, ProofPolicy, Prover, note_report
@@ -295,6 +296,7 @@ class Service:
         from .web.app import build_app  # noqa: PLC0415 - in the thread of the web server alone
         from .web.health import Health  # noqa: PLC0415
         from .web.metrics import Measures  # noqa: PLC0415
+        from .web.office import Office  # noqa: PLC0415
 
         database, store = self.stores.database, self.stores.instances
         health = Health(
@@ -304,7 +306,16 @@ class Service:
             has_failed=lambda: self.has_failed,
         )
         measures = Measures(database=database, store=store, tally=self._tally, now=now)
-        return build_app(health, measures, token=self._token)
+        office = Office(
+            database=database,
+            store=store,
+            data=self._settings.data,
+            card=self._card,
+            policy=priority_policy(self._settings),
+            notes_use=self._settings.audit.atna.is_on,
+            now=now,
+        )
+        return build_app(health, measures, office, token=self._token)
 
     def _keep(self) -> None:
         keeping = Keeping(

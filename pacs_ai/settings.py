@@ -232,7 +232,7 @@ class AuditSettings(Section):
 
 
 class HttpSettings(Section):
-    """Health and metrics; port 0 is off, like `enabled = false`. Beyond loopback a token is asked for."""
+    """Pages, API, health and metrics; port 0 is off, like `enabled = false`. Beyond loopback a token is asked for."""
 
     enabled: bool = True
     host: ListeningHost = "127.0.0.1"

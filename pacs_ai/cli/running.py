@@ -46,7 +46,7 @@ def demo(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     port: Annotated[int, typer.Option("--port", help="DICOM port; 0 takes any free one.")] = 0,
     http_port: Annotated[
-        int, typer.Option("--http-port", help="For the web pages of a later version.", hidden=True)
+        int, typer.Option("--http-port", help="Port of the pages, on a terminal; 0 takes any free one.")
     ] = 0,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -55,10 +55,10 @@ def demo(  # noqa: PLR0913 - one parameter for each option
     """Push the sample radiographs through a running service into a stand-in PACS, and show what came back."""
     from pacs_ai.demonstration import Demonstration  # noqa: PLC0415
 
-    del http_port
     settings = settings_of(config, verbose=verbose)
     stays = not once and sys.stdout.isatty()
-    with Demonstration(settings, data=data, port=port) as demonstration:
+    pages_on = http_port if stays else None
+    with Demonstration(settings, data=data, port=port, http_port=pages_on) as demonstration:
         lines = demonstration.run()
         if as_json:
             print_json(lines)
@@ -67,7 +67,7 @@ def demo(  # noqa: PLR0913 - one parameter for each option
         if stays:
             typer.echo(
                 f"Still listening as {demonstration.ae_title} on port {demonstration.port}: push your own, "
-                "Ctrl-C ends it."
+                f"and look at {demonstration.address}. Ctrl-C ends it."
             )
             demonstration.wait_for_interrupt()
     if any(line["outcome"] is None for line in lines):

@@ -1,54 +1,62 @@
-"""The addresses: /healthz, /readyz and /metrics."""
+"""Every address: health and metrics, the pages, and the API with its description."""
 
-import hmac
-from collections.abc import Callable
 from dataclasses import asdict
 
-from starlette.applications import Starlette
-from starlette.requests import Request
+from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
+from pacs_ai import __version__
+
+from .access import HEALTH, Access, Sessions
+from .api import build_api
 from .health import Health
+from .html import Html
 from .metrics import Measures
+from .office import Office
+from .pages import build_pages
+from .problems import tell_problems
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
-Endpoint = Callable[[Request], Response]
 
 
-def build_app(health: Health, measures: Measures, *, token: str = "") -> Starlette:
-    """With a token everything but /healthz asks for it (RFC 6750)."""
+def build_app(health: Health, measures: Measures, office: Office, *, token: str = "") -> FastAPI:
+    """With a token everything but /healthz asks for it, as a bearer token (RFC 6750) or once in a browser."""
+    sessions = Sessions(token=token)
+    model = office.card.identity
+    show = Html(model=f"{model.name} {model.version}", is_guarded=bool(token))
+    app = FastAPI(
+        title="pacs-ai",
+        version=__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # its page would be put together by scripts from elsewhere
+        redoc_url=None,
+    )
+    app.add_middleware(Access, sessions=sessions)
+    _add_state(app, health, measures)
+    app.include_router(build_api(office))
+    app.include_router(build_pages(office, show, sessions))
+    tell_problems(app, show)
 
-    # Plain functions: Starlette runs them in threads, so that a ledger that is slow holds up its own request alone.
-    def healthz(_request: Request) -> Response:
+    @app.get("/api/docs", include_in_schema=False)
+    def docs() -> Response:
+        return show("docs", document=app.openapi())
+
+    return app
+
+
+def _add_state(app: FastAPI, health: Health, measures: Measures) -> None:
+    # Plain functions: they run in threads, so that a ledger that is slow holds up its own request alone.
+    @app.get(HEALTH, include_in_schema=False)
+    def healthz() -> Response:
         has_failed = health.has_failed()
         return JSONResponse({"status": "failed" if has_failed else "ok"}, 503 if has_failed else 200)
 
-    def readyz(_request: Request) -> Response:
+    @app.get("/readyz", include_in_schema=False)
+    def readyz() -> Response:
         reasons = [asdict(reason) for reason in health.reasons()]
         body = {"status": "not ready" if reasons else "ready", "reasons": reasons}
         return JSONResponse(body, 503 if reasons else 200)
 
-    def metrics(_request: Request) -> Response:
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
         return Response(measures.text(), media_type=_TEXT)
-
-    return Starlette(
-        routes=[
-            Route("/healthz", healthz),
-            Route("/readyz", _with_token(readyz, token)),
-            Route("/metrics", _with_token(metrics, token)),
-        ]
-    )
-
-
-def _with_token(endpoint: Endpoint, token: str) -> Endpoint:
-    if not token:
-        return endpoint
-
-    def guarded(request: Request) -> Response:
-        given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
-        return endpoint(request)
-
-    return guarded

@@ -48,6 +48,7 @@ class AuditFilter:
     calling_ae_title: str | None = None
     node: str | None = None
     is_unconfirmed: bool = False
+    before: tuple[datetime, int] | None = None  # time and number of an event: older ones, as a page goes on after it
     limit: int = 100
 
 
@@ -87,6 +88,17 @@ def query(connection: Connection, wanted: AuditFilter) -> list[AuditEvent]:
     numbers = newest.limit(wanted.limit).subquery()
     statement = select(audit_events).join(numbers, numbers.c.id == column.id).order_by(column.at, column.id)
     return events_of(connection.execute(statement))
+
+
+def following(connection: Connection, number: int, limit: int) -> list[AuditEvent]:
+    """The first `limit` events after that number, in the order of the chain."""
+    column = audit_events.c.id
+    return events_of(connection.execute(select(audit_events).where(column > number).order_by(column).limit(limit)))
+
+
+def newest(connection: Connection) -> int:
+    """The number of the last event that was written; 0 where there is none."""
+    return connection.execute(select(audit_head.c.sequence)).scalar() or 0
 
 
 def everything(connection: Connection, wanted: AuditFilter) -> Iterator[AuditEvent]:
@@ -153,6 +165,7 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
         column.probability.is_not(None) if _asks_for_probability(wanted) else None,
         column.at >= wanted.since if wanted.since else None,
         column.at < wanted.until if wanted.until else None,
+        _older(*wanted.before) if wanted.before else None,
         column.probability >= wanted.least_probability if wanted.least_probability is not None else None,
         column.probability <= wanted.greatest_probability if wanted.greatest_probability is not None else None,
         _of_studies(instances.c.accession_number == wanted.accession_number) if wanted.accession_number else None,
@@ -162,6 +175,12 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
         _mentions(wanted.text) if wanted.text else None,
     ]
     return [condition for condition in conditions if condition is not None]
+
+
+def _older(at: datetime, number: int) -> ColumnElement[bool]:
+    column = audit_events.c
+    # The first condition is a way into the index, the second leaves out what is of the same moment.
+    return and_(column.at <= at, or_(column.at < at, column.id < number))
 
 
 def _asks_for_probability(wanted: AuditFilter) -> bool:

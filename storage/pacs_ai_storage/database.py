@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 30
 # Enough for a command; a service says how many its threads need.
 _CONNECTIONS = 16
 # Of SQLite; it has one writer, and to open the file takes less than a millisecond.
-_FILES_OPEN = 4
+_FILES_OPEN = 2
 
 
 class LedgerUnavailable(Exception):

@@ -116,13 +116,14 @@ def list_deliveries(
     state: str | None = None,
     study_instance_uid: str | None = None,
     limit: int = 1000,
+    skip: int = 0,
 ) -> list[Delivery]:
-    """The newest `limit` deliveries that match, oldest of them first."""
+    """The newest `limit` deliveries that match, after `skip` newer ones, oldest of them first."""
     conditions = [
         deliveries.c.node == node if node else None,
         deliveries.c.state == state if state else None,
         deliveries.c.study_instance_uid == study_instance_uid if study_instance_uid else None,
     ]
     statement = joined_deliveries().where(*(condition for condition in conditions if condition is not None))
-    newest = statement.order_by(deliveries.c.queued_at.desc(), objects.c.kind.desc()).limit(limit)
-    return [delivery(row) for row in reversed(connection.execute(newest).all())]
+    newest = statement.order_by(deliveries.c.queued_at.desc(), objects.c.kind.desc(), *deliveries.primary_key)
+    return [delivery(row) for row in reversed(connection.execute(newest.limit(limit).offset(skip)).all())]

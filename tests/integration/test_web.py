@@ -106,7 +106,7 @@ def test_with_a_token_only_who_has_it_sees_more_than_that_the_service_lives(
     right = get(service.http_port, "/metrics", token="sesame")[0]  # noqa: S106 - no secret
     service.stop()
 
-    assert answers == [200, 401, 401, 404]
+    assert answers == [200, 401, 401, 401]
     assert (wrong, right) == (401, 200)
 
 

@@ -1,0 +1,224 @@
+"""What programs ask over HTTP: JSON under /api/v1, in the words of the command line."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pacs_ai_storage.audit import AuditFilter, NotAnalysed
+from pacs_ai_storage.outbox import Choice
+from pacs_ai_storage.records import AuditEvent, DeliveryState
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from pacs_ai.errors import NotFound, WrongUsage
+from pacs_ai.lines.deliveries import delivery_line
+from pacs_ai.lines.events import event_line
+from pacs_ai.lines.studies import entry_line, study_line
+from pacs_ai.naming import chosen_deliveries
+
+from .news import News
+from .office import Office
+
+PREFIX = "/api/v1"
+_MOST = 1000
+_PAST = "~"
+Limit = Annotated[int, Query(ge=1, le=_MOST, description="At most so many items.")]
+Place = Annotated[int, Query(ge=0, description="`next_cursor` of the page before.")]
+
+
+class Page(BaseModel):
+    """Some items, and where the next page begins; null when this is the last."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+class AuditQuestion(BaseModel):
+    """What to look for in the audit log; what is left out asks for anything. Times without a zone are local."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: datetime | None = None
+    until: datetime | None = None
+    study: str | None = Field(None, description="Study Instance UID")
+    instance: str | None = Field(None, description="SOP Instance UID")
+    accession: str | None = Field(None, description="Accession Number")
+    action: str | None = Field(None, description="receive, claim, read, refuse, repair, build, deliver, …")
+    outcome: str | None = Field(None, description="positive, negative, NOT_CHEST, accepted, READY, …")
+    min_probability: float | None = Field(None, ge=0, le=1)
+    max_probability: float | None = Field(None, ge=0, le=1)
+    model: str | None = Field(None, description="Name and version of the network")
+    calling_ae: str | None = Field(None, description="Of studies that this AE title has sent")
+    node: str | None = None
+    actor: str | None = None
+    text: str | None = Field(None, description="Any part of actor or detail")
+    named: str | None = Field(None, description="A question that has a name; the rest narrows it")
+    limit: int = Field(100, ge=1, le=_MOST)
+    cursor: str | None = Field(None, description="`next_cursor` of the page before")
+
+    def filter(self, patient: str | None = None) -> AuditFilter:
+        """The same for the ledger; raises WrongUsage for a cursor that is none."""
+        return AuditFilter(
+            since=self.since.astimezone() if self.since else None,
+            until=self.until.astimezone() if self.until else None,
+            study_instance_uid=self.study,
+            sop_instance_uid=self.instance,
+            accession_number=self.accession,
+            patient_id=patient,
+            action=self.action,
+            outcome=self.outcome,
+            least_probability=self.min_probability,
+            greatest_probability=self.max_probability,
+            model=self.model,
+            calling_ae_title=self.calling_ae,
+            node=self.node,
+            actor=self.actor,
+            text=self.text,
+            before=_place(self.cursor) if self.cursor else None,
+            limit=self.limit,
+        )
+
+
+class AuditQuestionOfPatient(AuditQuestion):
+    """The same in the body of a request: an address, which proxies write down, never holds a patient's ID."""
+
+    patient: str | None = Field(None, description="Patient ID, exactly; never kept and never logged", repr=False)
+
+
+class ChosenDeliveries(BaseModel):
+    """Deliveries of an object or a study, to a node, or all of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str | None = Field(None, description="SOP or Study Instance UID, the end of one, or an accession number")
+    node: str | None = None
+    all: bool = False
+
+
+class Changed(BaseModel):
+    """How many deliveries were changed."""
+
+    deliveries: int
+
+
+class Requeue(BaseModel):
+    """Whether a study that did not fail is read again too, as new objects."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    force: bool = False
+
+
+def build_api(office: Office) -> APIRouter:
+    """The routes; an address that is not among them is answered with 404."""
+    api = APIRouter(prefix=PREFIX)
+    _add_studies(api, office)
+    _add_audit(api, office)
+    _add_deliveries(api, office)
+
+    @api.get("/model", summary="The card of the network")
+    def model() -> dict[str, Any]:
+        return office.card.document
+
+    return api
+
+
+def _add_studies(api: APIRouter, office: Office) -> None:
+    @api.get("/worklist", summary="The reading order of the studies not yet read, with its reasons")
+    def worklist(limit: Limit = 100, cursor: Place = 0) -> Page:
+        entries = office.worklist()
+        more = str(cursor + limit) if len(entries) > cursor + limit else None
+        return Page(items=[entry_line(entry) for entry in entries[cursor : cursor + limit]], next_cursor=more)
+
+    @api.get("/studies/{uid}", summary="Everything known of a study (UID, its end, or accession number)")
+    def study(uid: str) -> dict[str, Any]:
+        return study_line(office.study(uid), office.data)
+
+    @api.post("/studies/{uid}/mark-read", status_code=204, summary="Somebody has read it: off the worklist")
+    def mark_read(uid: str) -> None:
+        office.mark_read(uid)
+
+    @api.post("/studies/{uid}/requeue", status_code=204, summary="Read a study again")
+    def requeue(uid: str, wanted: Requeue) -> None:
+        office.requeue(uid, force=wanted.force)
+
+
+def _add_audit(api: APIRouter, office: Office) -> None:
+    def ask(question: AuditQuestion, patient: str | None = None) -> Page:
+        _, found = office.ask(question.filter(patient), question.named)
+        counted = [asdict(row) for row in found if isinstance(row, NotAnalysed)]
+        events = [row for row in found if isinstance(row, AuditEvent)][::-1]
+        more = _cursor(events[-1]) if len(events) == question.limit else None
+        return Page(items=counted or [event_line(event) for event in events], next_cursor=more)
+
+    @api.get("/audit", summary="Events of the audit log, the newest first")
+    def audit(question: Annotated[AuditQuestion, Query()]) -> Page:
+        return ask(question)
+
+    @api.post("/audit/query", summary="The same, also by the ID of a patient")
+    def audit_query(question: AuditQuestionOfPatient) -> Page:
+        return ask(question, question.patient)
+
+    news = News(after=office.events_after)
+
+    @api.get("/events", summary="Events of the audit log as they are written (server-sent events)")
+    async def events(request: Request, last: Annotated[int, Depends(_last_seen(office))]) -> StreamingResponse:
+        return StreamingResponse(news.lines(last, request.is_disconnected), media_type="text/event-stream")
+
+
+def _last_seen(office: Office) -> Callable[[Request], int]:
+    """The number after which events are told: that of Last-Event-ID (HTML 9.2), or the newest."""
+
+    def last_seen(request: Request) -> int:
+        said = request.headers.get("last-event-id", "")
+        return int(said) if said.isascii() and said.isdigit() else office.newest_event()
+
+    return last_seen
+
+
+def _add_deliveries(api: APIRouter, office: Office) -> None:
+    @api.get("/deliveries", summary="The outbox: what went where, what waits, and why; the newest first")
+    def deliveries(
+        node: str | None = None, state: DeliveryState | None = None, limit: Limit = 100, cursor: Place = 0
+    ) -> Page:
+        found = office.deliveries(node=node, state=state, limit=limit, skip=cursor)
+        more = str(cursor + limit) if len(found) == limit else None
+        return Page(items=[delivery_line(item) for item in found], next_cursor=more)
+
+    @api.post("/deliveries/retry", summary="What was given up, or waits, is sent at once")
+    def retry(chosen: ChosenDeliveries) -> Changed:
+        return _changed(office.retry(_choice(office, chosen)))
+
+    @api.post("/deliveries/cancel", summary="What was not accepted is never sent")
+    def cancel(chosen: ChosenDeliveries) -> Changed:
+        return _changed(office.cancel(_choice(office, chosen)))
+
+
+def _choice(office: Office, chosen: ChosenDeliveries) -> Choice:
+    if chosen.all == bool(chosen.id or chosen.node):
+        message = "name what is meant: id, node, or all alone"
+        raise WrongUsage(message)
+    return chosen_deliveries(office.database, chosen.id, chosen.node)
+
+
+def _changed(number: int) -> Changed:
+    if not number:
+        message = "no delivery of those is open or was given up"
+        raise NotFound(message)
+    return Changed(deliveries=number)
+
+
+def _cursor(event: AuditEvent) -> str:
+    return f"{event.at.isoformat()}{_PAST}{event.identity}"
+
+
+def _place(cursor: str) -> tuple[datetime, int]:
+    at, _, number = cursor.partition(_PAST)
+    try:
+        return datetime.fromisoformat(at).astimezone(), int(number)
+    except ValueError as error:
+        message = "cursor: not the next_cursor of a page"
+        raise WrongUsage(message) from error
