@@ -1,5 +1,6 @@
 """When a delivery is tried again and when it is given up; what was accepted and proved is never sent again."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,8 @@ from .errors import PeerRefused, PeerUnreachable
 from .parcels import Answer, Form, Parcel, SendOutcome
 from .results.capture import uncompressed
 from .results.ladder import RUNGS, lower_uid, lowered_file
+
+log = logging.getLogger(__name__)
 
 # In which SOP class and transfer syntax each kind of object can go out, the best first.
 FORMS: dict[str, tuple[tuple[UID, UID], ...]] = {
@@ -137,7 +140,7 @@ def settle(
     elif outcome.is_accepted:
         outbox.accept(delivery, now, outcome.detail, form=_delivered(outcome))
     elif outcome.answer is Answer.PERMANENT:
-        outbox.give_up([delivery], now, outcome.detail)
+        _give_up([delivery], outcome.detail, outbox, now)
     else:
         try_later([delivery], outcome.detail, outbox, retry, now)
 
@@ -165,14 +168,17 @@ def wait_for_node(
     `at_least` is how long the node asks to be left alone.
     """
     until = now + max(retry.pause(outbox.attempts_on(node)), at_least or timedelta())
-    outbox.hold(node, until, now, detail, queued_after=now - retry.give_up_after)
+    given_up = outbox.hold(node, until, now, detail, queued_after=now - retry.give_up_after)
+    log.warning("node %s is away; what is due to it waits until %s", node, f"{until.astimezone():%Y-%m-%d %H:%M:%S}")
+    if given_up:
+        _log_given_up(given_up, node)
 
 
 def try_later(due: Sequence[Delivery], detail: str, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
     """Each delivery is tried again after its pause, or given up when its time is over."""
     over = [delivery for delivery in due if retry.is_over(delivery, now)]
     if over:
-        outbox.give_up(over, now, detail)
+        _give_up(over, detail, outbox, now)
     again = [(delivery, now + retry.pause(delivery.attempts)) for delivery in due if not retry.is_over(delivery, now)]
     if again:
         outbox.postpone(again, now, detail)
@@ -183,6 +189,16 @@ def settle_association(
 ) -> None:
     """Deliveries of an association that did not come about are given up where the node refused it for good."""
     if isinstance(error, PeerRefused):
-        outbox.give_up(share, now, str(error))
+        _give_up(share, str(error), outbox, now)
     elif error is not None:
         try_later(share, str(error), outbox, retry, now)
+
+
+def _give_up(failed: Sequence[Delivery], detail: str, outbox: Outbox, now: datetime) -> None:
+    outbox.give_up(failed, now, detail)
+    _log_given_up(len(failed), failed[0].node)
+
+
+def _log_given_up(number: int, node: str) -> None:
+    # Not why: a node may say anything.
+    log.error("given up: %d deliveries to %s; `pacs-ai deliveries list --state failed` tells why", number, node)

@@ -112,16 +112,17 @@ class Outbox:
         with self._database.read() as connection:
             return connection.execute(select(func.max(deliveries.c.attempts)).where(waiting)).scalar() or 0
 
-    def hold(self, node: str, until: datetime, now: datetime, detail: str, *, queued_after: datetime) -> None:
+    def hold(self, node: str, until: datetime, now: datetime, detail: str, *, queued_after: datetime) -> int:
         """The node is away: all that is due to it waits until the same time, and what was queued before is FAILED.
 
+        Returns how many deliveries have failed so.
         The audit log says so of the node at each try, and of each object once.
         """
         waiting = and_(
             _pending(node), or_(deliveries.c.next_attempt_at <= until, deliveries.c.unreachable_since.is_not(None))
         )
         with self._database.change() as connection:
-            _give_up_all(connection, and_(waiting, deliveries.c.queued_at <= queued_after), now, detail)
+            given_up = _give_up_all(connection, and_(waiting, deliveries.c.queued_at <= queued_after), now, detail)
             for row in connection.execute(
                 joined_deliveries().where(waiting, deliveries.c.unreachable_since.is_(None))
             ).all():
@@ -139,6 +140,7 @@ class Outbox:
             audit.append(
                 connection, AuditEvent(at=now, actor=node, action="deliver", outcome="unreachable", detail=detail)
             )
+            return given_up
 
     def retry(self, choice: Choice, now: datetime, *, actor: str) -> int:
         """What was given up, or waits, is due now and has all its time again; returns how many deliveries."""
@@ -193,12 +195,14 @@ def _note_acceptance(
             remember(connection, item.node, item.object.kind, form, now)
 
 
-def _give_up_all(connection: Connection, condition: ColumnElement[bool], now: datetime, detail: str) -> None:
-    for row in connection.execute(joined_deliveries().where(condition)).all():
+def _give_up_all(connection: Connection, condition: ColumnElement[bool], now: datetime, detail: str) -> int:
+    rows = connection.execute(joined_deliveries().where(condition)).all()
+    for row in rows:
         item = delivery(row)
         values = {"state": DeliveryState.FAILED, "attempts": item.attempts + 1, "detail": detail}
         change_delivery(connection, item, DeliveryState.PENDING, unreachable_since=None, **values)
         append_event(connection, item, "deliver", "given up", now, detail)
+    return len(rows)
 
 
 def _named(choice: Choice, *states: DeliveryState) -> ColumnElement[bool]:

@@ -1,5 +1,6 @@
 """Results go out until each is accepted, the same bytes at each try."""
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -126,6 +127,26 @@ def test_an_unreachable_archive_is_told_in_words_and_gets_everything_once_it_is_
     assert "cannot be reached" in details.pop()
     assert sorted(archive.instances) == sorted(item.sop_instance_uid for item in kept)
     assert seen(database).study.state is StudyState.DELIVERED
+
+
+def test_a_node_that_is_away_and_what_is_given_up_are_told_in_the_log_without_the_nodes_own_words(
+    kept: list[ResultObject],
+    deliver: Callable[[Node], int],
+    database: Database,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    archive = Archive(port=nobody())
+    caplog.set_level(logging.WARNING, "pacs_ai")
+
+    deliver(archive.node)
+    clock.pass_by(RETRY.give_up_after.total_seconds())
+    deliver(archive.node)
+
+    told = [record.getMessage() for record in caplog.records if record.name == "pacs_ai.delivery"]
+    assert told[0].startswith("node archive is away; what is due to it waits until 2026-")
+    assert told[-1] == "given up: 3 deliveries to archive; `pacs-ai deliveries list --state failed` tells why"
+    assert len(told) == 3
 
 
 @pytest.mark.timeout(30)
