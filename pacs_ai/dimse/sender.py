@@ -119,10 +119,17 @@ class Sender:
                 connection.close()  # pynetdicom leaves one open that the peer has ended
             raise _failure(association, node, context)
         as_requestor(association)
-        _send_at_once(association)
-        opened[-1].settimeout(ae.network_timeout)
+        try:
+            _send_at_once(association)
+            opened[-1].settimeout(ae.network_timeout)
+        except OSError as error:  # the socket is closed
+            raise _ended(node) from error
         try:
             yield association
+        except RuntimeError as error:  # of a request, which pynetdicom does not send without an association
+            if association.is_established:
+                raise
+            raise _ended(node) from error
         finally:
             if association.is_established:
                 association.release()
@@ -153,7 +160,8 @@ def _failure(association: Association, node: Node, context: ssl.SSLContext | Non
         kind = PeerRefused if rejection.result == _REJECTED_PERMANENT else PeerUnreachable
         return kind(f"{_address(node)} rejected the association: {rejection.reason_str}")
     if association.acceptor.primitive is not None:
-        return PeerRefused(f"{_address(node)} accepted none of the proposed presentation contexts")
+        refused = PeerRefused(f"{_address(node)} accepted none of the proposed presentation contexts")
+        return _ended(node) if association.accepted_contexts else refused
     if context is not None and (failure := failure_of(context)):
         return PeerUnreachable(f"{_address(node)}: TLS failed: {failure}")
     if context is not None:
@@ -161,6 +169,10 @@ def _failure(association: Association, node: Node, context: ssl.SSLContext | Non
             f"{_address(node)} cannot be reached over TLS; does it run, speak TLS and accept our certificate?"
         )
     return PeerUnreachable(f"{_address(node)} cannot be reached; is it running, and is the port open?")
+
+
+def _ended(node: Node) -> PeerUnreachable:
+    return PeerUnreachable(f"{_address(node)} accepted and ended the association; is it overloaded, or about to stop?")
 
 
 def _address(node: Node) -> str:

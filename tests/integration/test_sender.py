@@ -1,5 +1,6 @@
 """Each file goes out as it lies on disk, and each gets its own outcome."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -12,6 +13,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEGLosslessSV1,
 )
+from pynetdicom import evt
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from pacs_ai.dimse.contexts import TimeLimits
@@ -247,6 +250,34 @@ def test_a_node_that_falls_silent_within_its_acceptance_is_unreachable(parcels: 
         pytest.raises(PeerUnreachable, match="cannot be reached"),
     ):
         list(Sender("PACS_AI", limits=limits).send(node, parcels))
+
+
+@pytest.mark.parametrize("end", [lambda found: found.dul.socket.close(), Association.abort], ids=["seen late", "seen"])
+def test_a_node_that_ends_the_association_as_soon_as_it_is_accepted_is_away_and_has_refused_nothing(
+    end: Callable[[Association], None],
+) -> None:
+    ended = (evt.EVT_ESTABLISHED, lambda event: end(event.assoc))
+    with (
+        listening(Archive()) as archive,
+        pytest.raises(PeerUnreachable, match="accepted and ended the association") as raised,
+        Sender("PACS_AI").association(archive.node, [build_context(VERIFICATION)], handlers=[ended]),
+    ):
+        pass
+
+    assert not isinstance(raised.value, PeerRefused)
+
+
+def test_a_node_that_ends_the_association_before_a_request_is_away() -> None:
+    def ask_too_late(node: Node) -> None:
+        with Sender("PACS_AI").association(node, [build_context(VERIFICATION)]) as association:
+            association.abort()
+            association.send_c_echo()
+
+    with (
+        listening(Archive()) as archive,
+        pytest.raises(PeerUnreachable, match="accepted and ended the association"),
+    ):
+        ask_too_late(archive.node)
 
 
 def test_a_rejected_association_is_told_with_the_reason_of_the_peer(parcels: list[Parcel]) -> None:
