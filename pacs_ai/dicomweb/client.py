@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
 
 import httpx
@@ -111,7 +112,8 @@ def connected(node: WebNode, limits: WebLimits) -> Iterator[Connection]:
     """Requests may be made; the first one connects. Raises PeerUnreachable where certificates or token are wrong.
 
     Certificates and token are read anew each time. Redirections are not followed, and no proxy, certificate or password
-    is taken from the environment: what a node gets goes where the settings say.
+    is taken from the environment: what a node gets goes where the settings say. Cookies are not kept: one may hold what
+    no request can say.
     """
     try:
         token = token_of(node)
@@ -127,6 +129,7 @@ def connected(node: WebNode, limits: WebLimits) -> Iterator[Connection]:
         verify=context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # trusts nobody, and costs nothing to make
         timeout=httpx.Timeout(limits.silence, connect=limits.connect),
         trust_env=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
     ) as client:
         yield Connection(node, client, limits, context)
@@ -139,6 +142,6 @@ def _retry_after(headers: httpx.Headers) -> timedelta | None:
         return min(timedelta(seconds=min(int(said[:9]), 10**8)), _LONGEST_WAIT)
     try:
         waiting = parsedate_to_datetime(said) - parsedate_to_datetime(headers.get("Date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # of a year that no calendar has
         return None
     return max(timedelta(), min(waiting, _LONGEST_WAIT))

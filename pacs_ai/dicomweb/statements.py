@@ -63,7 +63,7 @@ def _text(item: dict[str, Any], tag: str) -> str:
 def _reason(item: dict[str, Any]) -> int:
     try:
         return int(next(iter(_values(item, _FAILURE_REASON)), _PROCESSING_FAILURE))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # of infinity, which Python's JSON knows
         return _PROCESSING_FAILURE
 
 

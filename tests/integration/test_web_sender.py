@@ -206,6 +206,7 @@ def test_a_node_that_takes_nothing_for_the_moment_is_away(status: int, films: Ca
             timedelta(minutes=1),
         ),
         ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Wed, 21 Oct 99999999999 07:29:00 GMT", "Date": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
     ],
 )
 def test_a_node_is_left_alone_as_long_as_it_asks_for_and_no_longer_than_an_hour(
@@ -217,6 +218,16 @@ def test_a_node_is_left_alone_as_long_as_it_asks_for_and_no_longer_than_an_hour(
         send(archive.node, *films(1))
 
     assert raised.value.retry_after == expected
+
+
+def test_a_cookie_is_not_kept(films: Callable[..., list[Parcel]]) -> None:
+    archive = WebArchive(headers={"Set-Cookie": "node=\xff"})
+
+    with taking(archive):
+        outcomes = send(archive.node, *films(1), *films(1, study="1.2.3.5"))
+
+    assert [found.is_accepted for found in outcomes] == [True, True]
+    assert archive.cookies == [None, None]
 
 
 @pytest.mark.parametrize("status", [301, 307, 404, 405, 501])

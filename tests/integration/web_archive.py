@@ -41,6 +41,7 @@ class WebArchive:
     address: str = ""
     requests: list[list[bytes]] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
+    cookies: list[str | None] = field(default_factory=list)
     holds: dict[str, Dataset] = field(default_factory=dict)
     ended: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
@@ -106,6 +107,7 @@ class _Answers(BaseHTTPRequestHandler):
             self._answer(413, b"")
             return
         content = self.rfile.read(length)
+        self.archive.cookies.append(self.headers["Cookie"])
         status = self.archive.statuses.pop(0) if self.archive.statuses else None
         if not self._is_let_in() or status == 0:
             self.close_connection = True

@@ -34,7 +34,7 @@ def test_an_instance_that_is_said_to_be_stored_and_failed_has_failed() -> None:
     assert read_statements(_response(stored=[FAILED], failed=[FAILED])).stored == frozenset()
 
 
-@pytest.mark.parametrize("reason", [None, "soon", {}, []])
+@pytest.mark.parametrize("reason", [None, "soon", {}, [], float("nan"), float("inf")])
 def test_a_failure_without_a_reason_is_a_processing_failure(reason: object) -> None:
     item = FAILED | {"00081197": {"vr": "US", "Value": [reason]}}
 
