@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pacs_ai_storage.audit import hold_end
 from pacs_ai_storage.database import Database, LedgerUnavailable
 from pacs_ai_storage.instances import InstanceStore
 
@@ -42,7 +43,8 @@ class Health:
 
     def _ledger(self) -> Reason | None:
         try:
-            with self.database.change():  # a lock that stays keeps instances out as well
+            with self.database.change() as connection:  # a lock that stays keeps instances out as well
+                hold_end(connection)
                 return None
         except LedgerUnavailable as error:
             return Reason(check="ledger", detail=str(error))

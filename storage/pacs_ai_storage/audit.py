@@ -71,6 +71,11 @@ def append(connection: Connection, *events: AuditEvent) -> None:
     connection.info[_COLLECTED].extend(events)
 
 
+def hold_end(connection: Connection) -> None:
+    """Nobody else can append until the transaction ends, so that whoever comes so far could."""
+    connection.execute(_HEAD).first()
+
+
 def _write(connection: Connection, events: Sequence[AuditEvent]) -> None:
     columns = _columns(connection, events)
     last = connection.execute(_HEAD).one()

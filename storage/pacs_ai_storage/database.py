@@ -9,7 +9,7 @@ from threading import RLock
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from . import audit
@@ -24,7 +24,7 @@ _FILES_OPEN = 2
 
 
 class LedgerUnavailable(Exception):
-    """The database is locked, full or gone, or has no connection free; nothing of the transaction stands."""
+    """The database is locked, full, read-only or gone, or has no connection free; nothing of the transaction stands."""
 
 
 class Database:
@@ -92,7 +92,7 @@ def sqlite_url(folder: Path) -> str:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, InternalError) as error:  # the last, of a server that became a standby
         message = f"the database does not answer: {error.orig}"
         raise LedgerUnavailable(message) from error
     except NoFreeConnection as error:

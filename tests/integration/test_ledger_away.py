@@ -18,6 +18,7 @@ from tests.fakes import TinyClassifier
 
 from .peers import Archive, push
 from .services import Gated, Running, radiograph
+from .test_web import reasons
 from .waiting import wait_until
 
 pytestmark = pytest.mark.timeout(90)
@@ -72,16 +73,35 @@ class Trouble:
             for found in moved:
                 found.rename(file.parent / found.name)
             return
+        with self._dropped("ALLOW_CONNECTIONS false"):
+            yield
+        with self._dropped("ALLOW_CONNECTIONS true"):
+            pass
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """The server has become the standby of another; SQLite knows of none, and is locked."""
+        if self.is_sqlite:
+            with self.locked():
+                yield
+            return
+        with self._dropped("SET default_transaction_read_only = on"):
+            yield
+        with self._dropped("RESET default_transaction_read_only"):
+            pass
+
+    @contextmanager
+    def _dropped(self, change: str) -> Iterator[None]:
+        """The database is changed so, and has dropped all connections."""
         server = create_engine(f"{POSTGRESQL}/postgres", isolation_level="AUTOCOMMIT")
         with server.connect() as connection:
-            connection.execute(text(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS false"))
+            connection.execute(text(f"ALTER DATABASE {self._name} {change}"))
             connection.execute(
                 text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
                 {"name": self._name},
             )
-            yield
-            connection.execute(text(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS true"))
         server.dispose()
+        yield
 
 
 @pytest.fixture
@@ -148,3 +168,28 @@ def test_whatever_befalls_the_ledger_the_sender_is_told_and_all_is_read_and_sent
     assert (refused, accepted) == ([OUT_OF_RESOURCES] * 2, [0x0000] * 2)
     assert Counter(archive.instances) == Counter(item.sop_instance_uid for view in views for item in view.objects)
     assert {view.study.revision for view in views} == {1}
+
+
+def test_while_the_ledger_takes_no_changes_it_is_away_and_the_service_is_not_ready(
+    settings_with: Callable[..., Settings], archive: Archive, trouble: Trouble, tmp_path: Path
+) -> None:
+    (first, pushed), (second, refused) = radiograph(tmp_path), radiograph(tmp_path)
+    settings = settings_with(archive.node, url=trouble.patient_url)
+    service = Service(settings, load=lambda _settings, _card: TinyClassifier(), port=0, http_port=0)
+    started = Running(service=service, port=service.start().port)
+    try:
+        service.wait_until_ready()
+        push(started.port, pushed)
+        started.wait_for(first, StudyState.DELIVERED)
+        with trouble.read_only():
+            statuses = push(started.port, refused)
+            not_ready = reasons(service.http_port)
+        statuses += push(started.port, refused)
+        started.wait_for(second, StudyState.DELIVERED)
+        ready = reasons(service.http_port)
+    finally:
+        service.stop()
+
+    assert not service.has_failed
+    assert statuses == [OUT_OF_RESOURCES, 0x0000]
+    assert (not_ready, ready) == ((503, {"ledger"}), (200, set()))
