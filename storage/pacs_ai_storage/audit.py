@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, inser
 
 from .chain import Link, chained
 from .records import AuditEvent, DeliveryState
-from .schema import audit_events, audit_head, audit_text, deliveries, instances, studies, without_nul
+from .schema import audit_events, audit_head, audit_text, deliveries, instances, storable, studies
 
 # What results of an instance do not carry as it has it.
 REPAIR = "repair"
@@ -236,7 +236,7 @@ def _columns(connection: Connection, events: Sequence[AuditEvent]) -> list[dict[
     columns = []
     for event in events:
         # As the database will have it: the hash is made of this.
-        row: dict[str, object] = {name: without_nul(getattr(event, name)) for name in _TOLD}
+        row: dict[str, object] = {name: storable(getattr(event, name)) for name in _TOLD}
         if event.calling_ae_title is None and event.study_instance_uid:
             row["calling_ae_title"] = stations.get(event.study_instance_uid)
         columns.append(row)

@@ -54,9 +54,12 @@ def _instant(stored: str | None) -> datetime | None:
     return None if stored is None else datetime.fromisoformat(f"{stored}+00:00")
 
 
-def without_nul(said: Any) -> Any:  # noqa: ANN401 - whatever a column holds
-    """The same without U+0000, which PostgreSQL takes in no text and devices write into their headers."""
-    return said.replace("\0", "") if isinstance(said, str) else said
+def storable(said: Any) -> Any:  # noqa: ANN401 - whatever a column holds
+    """The same without U+0000, which PostgreSQL takes in no text and devices write into their headers.
+
+    Half of a surrogate pair, which UTF-8 cannot hold (RFC 3629) and some character sets can name, is a question mark.
+    """
+    return said.replace("\0", "").encode(errors="replace").decode() if isinstance(said, str) else said
 
 
 class FreeText(TypeDecorator[str]):
@@ -71,7 +74,7 @@ class FreeText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - signature is SQLAlchemy's
         """What is stored of a text, and compared with it."""
-        return None if value is None else without_nul(value)[: self.longest]
+        return None if value is None else storable(value)[: self.longest]
 
 
 # An index of PostgreSQL takes 2704 bytes; the standard allows 64 characters at most, a character is up to 4 bytes.

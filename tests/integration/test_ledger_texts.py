@@ -28,7 +28,9 @@ def found_by(database: Database, wanted: AuditFilter) -> int:
         return len(audit.query(connection, wanted))
 
 
-@pytest.mark.parametrize(("written", "stored"), [("AB\0C", "ABC"), (LONG, LONG[:512]), ("\0", "")])
+@pytest.mark.parametrize(
+    ("written", "stored"), [("AB\0C", "ABC"), ("AB\ud800C", "AB?C"), (LONG, LONG[:512]), ("\0", "")]
+)
 def test_an_instance_is_kept_and_found_whatever_its_header_says(written: str, stored: str, database: Database) -> None:
     instance = replace(arrived(), accession_number=written, patient_id=written)
 
