@@ -13,7 +13,7 @@ from pynetdicom.dimse_messages import N_EVENT_REPORT_RSP
 from pynetdicom.presentation import build_context
 
 from pacs_ai.errors import PeerUnreachable
-from pacs_ai.header import items, text
+from pacs_ai.header import PARSE_ERRORS, items, text
 from pacs_ai.settings import Node
 
 from .contexts import COMMITMENT
@@ -26,6 +26,7 @@ PUSH_MODEL_INSTANCE = UID("1.2.840.10008.1.20.1.1")
 REQUEST = 1
 SUCCESS, FAILURES_EXIST = 1, 2
 PROCESSING_FAILURE = 0x0110
+INVALID_ARGUMENT = 0x0115
 NO_SUCH_INSTANCE = 0x0112
 
 
@@ -89,6 +90,10 @@ def on_n_event_report(event: evt.Event, on_report: OnReport) -> tuple[int, Datas
     """The report was heard; it is to be sent again where the ledger does not answer."""
     try:
         report = read_report(event.event_information)
+    except PARSE_ERRORS:
+        log.warning("a storage commitment report of %s cannot be read", event.assoc.requestor.address)
+        return INVALID_ARGUMENT, None
+    try:
         on_report(report)
     except LedgerUnavailable:
         log.exception("a storage commitment report could not be noted")
@@ -120,10 +125,10 @@ def event_information(report: CommitmentReport) -> Dataset:
 def read_report(told: Dataset) -> CommitmentReport:
     """The same, read; a failure without reason is a processing failure."""
     return CommitmentReport(
-        transaction_uid=text(told, "TransactionUID"),
+        transaction_uid=read_uid(told, "TransactionUID"),
         kept=read_references(told, "ReferencedSOPSequence"),
         failed=tuple(
-            (reference, int(item.get("FailureReason") or PROCESSING_FAILURE))
+            (reference, _failure_reason(item))
             for item, reference in zip(
                 items(told, "FailedSOPSequence"), read_references(told, "FailedSOPSequence"), strict=True
             )
@@ -135,10 +140,21 @@ def read_references(dataset: Dataset, keyword: str) -> tuple[Reference, ...]:
     """The instances that a sequence refers to."""
     return tuple(
         Reference(
-            sop_class_uid=text(item, "ReferencedSOPClassUID"), sop_instance_uid=text(item, "ReferencedSOPInstanceUID")
+            sop_class_uid=read_uid(item, "ReferencedSOPClassUID"),
+            sop_instance_uid=read_uid(item, "ReferencedSOPInstanceUID"),
         )
         for item in items(dataset, keyword)
     )
+
+
+def read_uid(dataset: Dataset, keyword: str) -> str:
+    """A UID as it is asked for in the ledger: no database looks for a null within one."""
+    return text(dataset, keyword).replace("\0", "")
+
+
+def _failure_reason(item: Dataset) -> int:
+    found = text(item, "FailureReason")
+    return (int(found) if found.isdecimal() else 0) or PROCESSING_FAILURE
 
 
 def _item(reference: Reference) -> Dataset:

@@ -19,11 +19,12 @@ from pynetdicom.dimse_messages import N_ACTION_RSP
 from pynetdicom.presentation import build_context
 
 from pacs_ai.errors import PeerUnreachable
-from pacs_ai.header import text
+from pacs_ai.header import PARSE_ERRORS
 from pacs_ai.settings import Node
 
 from .commitment import (
     FAILURES_EXIST,
+    INVALID_ARGUMENT,
     NO_SUCH_INSTANCE,
     PROCESSING_FAILURE,
     PUSH_MODEL,
@@ -36,6 +37,7 @@ from .commitment import (
     event_information,
     on_n_event_report,
     read_references,
+    read_uid,
 )
 from .sender import Sender
 
@@ -43,7 +45,6 @@ log = logging.getLogger(__name__)
 
 CLASS_INSTANCE_CONFLICT = 0x0119
 _NO_SUCH_ACTION = 0x0123
-_INVALID_ARGUMENT = 0x0115
 _REPORTS_AT_ONCE = 4
 _TIME_TO_RELEASE = 0.5
 _TIME_TO_ANSWER = 10
@@ -90,10 +91,14 @@ class CommitmentScp:
     def _on_n_action(self, event: evt.Event) -> tuple[int, Dataset | None]:
         if event.action_type != REQUEST:
             return _NO_SUCH_ACTION, None
-        asked = event.action_information
-        transaction, references = text(asked, "TransactionUID"), read_references(asked, "ReferencedSOPSequence")
+        try:
+            asked = event.action_information
+            transaction, references = read_uid(asked, "TransactionUID"), read_references(asked, "ReferencedSOPSequence")
+        except PARSE_ERRORS:
+            log.warning("a storage commitment request of %s cannot be read", event.assoc.requestor.address)
+            return INVALID_ARGUMENT, None
         if not transaction or not references:
-            return _INVALID_ARGUMENT, None
+            return INVALID_ARGUMENT, None
         try:
             report = self.judge(transaction, references)
         except LedgerUnavailable:

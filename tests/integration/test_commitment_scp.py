@@ -1,8 +1,10 @@
 """Storage commitment for what is pushed to us: success stands for what is kept, and for nothing else."""
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from threading import Event
 
@@ -10,9 +12,10 @@ import pytest
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.proofs import Proofs
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation
+from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.dimse_messages import N_EVENT_REPORT_RSP
+from pynetdicom.dimse_primitives import N_ACTION
 from pynetdicom.presentation import build_context
 
 from pacs_ai.dimse.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Reference, action_information
@@ -23,7 +26,7 @@ from pacs_ai.settings import DicomSettings, Node
 from tests.builders import make_instance, phantom
 
 from .conftest import Inbox
-from .peers import HOST, contexts_for, file_of, nobody, stop
+from .peers import HOST, associated, contexts_for, file_of, nobody, stop
 from .waiting import wait_until
 
 TRANSACTION = "2.25.42"
@@ -191,6 +194,38 @@ def test_a_request_that_makes_no_sense_is_answered_so(
     asked = [Reference(sop_class_uid=DX, sop_instance_uid=uid) for uid in uids]
 
     assert Modality().ask(committing().port, asked, action=action) == status
+
+
+def element(number: int, content: bytes) -> bytes:
+    """An element of group 0008, in Implicit VR Little Endian."""
+    return struct.pack("<HHL", 0x0008, number, len(content)) + content
+
+
+def asked_with(port: int, content: bytes) -> int:
+    """The status of a request whose data set is this."""
+    with associated(port, [build_context(PUSH_MODEL, ImplicitVRLittleEndian)]) as association:
+        request = N_ACTION()
+        request.MessageID = request.ActionTypeID = 1
+        request.RequestedSOPClassUID, request.RequestedSOPInstanceUID = PUSH_MODEL, PUSH_MODEL_INSTANCE
+        request.ActionInformation = BytesIO(content)
+        association._reactor_checkpoint.clear()
+        association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
+        _, answer = association.dimse.get_msg(block=True)
+        association._reactor_checkpoint.set()
+        return int(answer.Status)
+
+
+def test_a_request_that_cannot_be_read_is_answered_so_and_prints_no_traceback(
+    committing: Committing, caplog: pytest.LogCaptureFixture
+) -> None:
+    port, transaction = committing().port, element(0x1195, b"1.2.3\0")
+    nested = struct.pack("<HHLHHL", 0x0008, 0x1199, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF) * 3000
+    with_nul = struct.pack("<HHL", 0xFFFE, 0xE000, 14) + element(0x1155, b"1.\x002.3\0")
+
+    assert asked_with(port, transaction + nested) == 0x0115
+    assert asked_with(port, transaction + element(0x1199, with_nul)) == 0x0000
+
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
