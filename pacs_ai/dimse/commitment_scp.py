@@ -45,7 +45,8 @@ log = logging.getLogger(__name__)
 
 CLASS_INSTANCE_CONFLICT = 0x0119
 _NO_SUCH_ACTION = 0x0123
-_REPORTS_AT_ONCE = 4
+_REPORTS_AT_ONCE = 4  # to each node
+_NO_NODE = ""
 _TIME_TO_RELEASE = 0.5
 _TIME_TO_ANSWER = 10
 
@@ -68,9 +69,14 @@ class CommitmentScp:
     _lock: Lock = field(default_factory=Lock)
     _waiting: set[Timer] = field(default_factory=set)
     _is_stopping: bool = False
-    _reporting: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(_REPORTS_AT_ONCE, thread_name_prefix="commitment")
-    )
+    _reporting: dict[str, ThreadPoolExecutor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """A node that takes its time keeps nobody else from his reports; those who are no node share threads."""
+        self._reporting = {
+            title: ThreadPoolExecutor(_REPORTS_AT_ONCE, thread_name_prefix="commitment")
+            for title in {_NO_NODE, *(node.ae_title for node in self.nodes)}
+        }
 
     def handlers(self, on_report: OnReport) -> list[evt.EventHandlerType]:
         """For the listener; `on_report` hears what nodes report of our own requests."""
@@ -86,7 +92,8 @@ class CommitmentScp:
             self._is_stopping = True
             for timer in self._waiting:
                 timer.cancel()
-        self._reporting.shutdown()
+        for reporting in self._reporting.values():
+            reporting.shutdown(cancel_futures=True)
 
     def _on_n_action(self, event: evt.Event) -> tuple[int, Dataset | None]:
         if event.action_type != REQUEST:
@@ -132,11 +139,14 @@ class CommitmentScp:
             return
         with self._lock:
             reports = self._asked.pop(id(event.assoc), [])
+        calling = str(event.assoc.requestor.ae_title).strip()
         for report in reports:
-            self._reporting.submit(self._report, event.assoc, report)
+            self._threads_for(calling).submit(self._report, event.assoc, calling, report)
 
-    def _report(self, association: Association, report: CommitmentReport) -> None:
-        calling = str(association.requestor.ae_title).strip()
+    def _threads_for(self, calling: str) -> ThreadPoolExecutor:
+        return self._reporting.get(calling) or self._reporting[_NO_NODE]
+
+    def _report(self, association: Association, calling: str, report: CommitmentReport) -> None:
         node = next((node for node in self.nodes if node.ae_title == calling), None)
         problem = self._tell_node(node, report) if node else "the association has ended and no node has this AE title"
         if not problem:
@@ -169,7 +179,7 @@ class CommitmentScp:
             with self._lock:
                 self._waiting.discard(timer)
                 if not self._is_stopping:
-                    self._reporting.submit(self._report_again, node, calling, report, tries + 1)
+                    self._threads_for(calling).submit(self._report_again, node, calling, report, tries + 1)
 
         timer = Timer(self.pauses[tries], again)
         timer.daemon = True

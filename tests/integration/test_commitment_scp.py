@@ -42,7 +42,12 @@ class Modality:
     hears_on_its_association: bool = True
     answered: Event = field(default_factory=Event)
 
+    ae_title: str = "MODALITY"
+    may_answer: Event | None = None
+
     def hear(self, event: evt.Event) -> tuple[int, None]:
+        if self.may_answer is not None:
+            assert self.may_answer.wait(30)
         self.reports.append((event.event_type, event.event_information))
         return 0x0000, None
 
@@ -55,7 +60,7 @@ class Modality:
         hearing = [(evt.EVT_N_EVENT_REPORT, self.hear), (evt.EVT_DIMSE_SENT, self.note_sent)]
         handlers = hearing if self.hears_on_its_association else []
         contexts = [*contexts_for(paths), build_context(PUSH_MODEL)]
-        association = AE(ae_title="MODALITY").associate(
+        association = AE(ae_title=self.ae_title).associate(
             HOST,
             port,
             contexts=contexts,
@@ -72,11 +77,11 @@ class Modality:
 
     @contextmanager
     def listening(self, port: int = 0) -> Iterator[Node]:
-        ae = AE(ae_title="MODALITY")
+        ae = AE(ae_title=self.ae_title)
         ae.add_supported_context(PUSH_MODEL, scu_role=True, scp_role=True)
         server = ae.start_server((HOST, port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.hear)])
         try:
-            yield Node(name="modality", ae_title="MODALITY", host=HOST, port=server.server_address[1])
+            yield Node(name=self.ae_title.lower(), ae_title=self.ae_title, host=HOST, port=server.server_address[1])
         finally:
             stop(ae)
 
@@ -194,6 +199,26 @@ def test_a_request_that_makes_no_sense_is_answered_so(
     asked = [Reference(sop_class_uid=DX, sop_instance_uid=uid) for uid in uids]
 
     assert Modality().ask(committing().port, asked, action=action) == status
+
+
+def test_a_node_that_does_not_answer_its_reports_keeps_no_other_from_its_own(
+    committing: Committing, tmp_path: Path
+) -> None:
+    stalled = Modality(hears_on_its_association=False, ae_title="STALLED", may_answer=Event())
+    modality, (reference, path) = Modality(hears_on_its_association=False), film(tmp_path)
+
+    with stalled.listening() as slow, modality.listening() as node:
+        inbox = committing(slow, node)
+        for _ in range(8):
+            stalled.ask(inbox.port, [reference])
+        modality.ask(inbox.port, [reference], path)
+        wait_until(lambda: modality.reports, within=10)
+        heard_before = list(stalled.reports)
+        stalled.may_answer.set()
+        wait_until(lambda: len(commits(inbox)) == 9)
+
+    assert heard_before == []
+    assert len(stalled.reports) == 8
 
 
 def element(number: int, content: bytes) -> bytes:
