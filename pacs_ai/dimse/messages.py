@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _COMMAND_BYTES = 1 << 16
+# Of what is no instance. It holds storage commitment for ten thousand, and pydicom takes ninety times that to read it.
+_OTHER_BYTES = 1 << 20
 _VALUE_HEADER, _LENGTH_BYTES = struct.Struct(">LBB"), 4  # PS3.8 9.3.5.1
 _COMMAND, _COMMAND_OR_LAST = 0b01, 0b11  # PS3.8 E.2
 _MESSAGES_WAITING = 4  # PS3.7 D.3.3.3: one, where nothing else was negotiated
@@ -38,6 +40,11 @@ class Bounded(BytesIO):
         super().__init__()
         self._limit = limit
         self.is_exceeded = False
+
+    def hold_to(self, limit: int) -> None:
+        """No more than that is kept."""
+        self._limit = limit
+        self.write(b"")
 
     def write(self, content: "Buffer") -> int:
         """The content is behind what was there; all is gone once it would be too much."""
@@ -118,11 +125,13 @@ class Messages(DIMSEServiceProvider):
             discard(data_set)
 
     def _send_to_store(self) -> None:
-        """The data set of a C-STORE whose command is whole goes to a file from here on."""
+        """The data set of a C-STORE whose command is whole goes to a file from here on; of another, little is kept."""
         message = self.message
-        if not isinstance(message, C_STORE_RQ) or not isinstance(message.data_set, Bounded):
+        if message is None or not isinstance(message.data_set, Bounded) or message.context_id is None:
             return
-        assert message.context_id is not None
+        if not isinstance(message, C_STORE_RQ):
+            message.data_set.hold_to(_OTHER_BYTES)
+            return
         context = self.assoc._accepted_cx[message.context_id]  # noqa: SLF001 - pynetdicom tells it by number nowhere else
         arriving = arriving_instance(
             str(message.command_set.AffectedSOPClassUID),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from pacs_ai.dimse.contexts import COMMITMENT
 from pacs_ai.dimse.transport import Limits
 from tests.builders import make_instance, phantom
 from tests.unit.peers import DCMTK
@@ -27,11 +28,14 @@ from .wire import (
     ECHO,
     P_DATA,
     association_request,
+    command,
     p_data,
+    padded,
     pdu,
     read_pdu,
     resources,
     store_command,
+    u16,
 )
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -237,6 +241,36 @@ def test_an_instance_that_is_too_large_is_refused_before_it_is_in_memory(
     assert [event.detail for event in inbox.events if event.action == "refuse-receive"] == [
         "the instance is larger than dicom.max_message_mb"
     ]
+
+
+def test_of_a_message_that_is_no_instance_no_more_is_kept_than_a_mebibyte(inbox: Inbox, radiograph: Path) -> None:
+    asking = command(
+        {
+            0x0003: padded(COMMITMENT),
+            0x0100: u16(0x0130),
+            0x0110: u16(1),
+            0x0800: u16(1),
+            0x1001: padded("1.2.840.10008.1.20.1.1"),
+            0x1008: u16(1),
+        }
+    )
+    piece = p_data(bytes(1 << 16), is_command=False, is_last=False, context=3)
+    with socket.create_connection((HOST, inbox.port)) as connection:
+        connection.sendall(association_request(contexts=((COMMITMENT, "1.2.840.10008.1.2"),)))
+        read_pdu(connection)
+
+        tracemalloc.start()
+        connection.sendall(p_data(asking, is_command=True, is_last=True, context=3))
+        for _ in range(512):
+            connection.sendall(piece)
+        connection.sendall(p_data(b"", is_command=False, is_last=True, context=3))
+        answer, _ = read_pdu(connection)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert answer == P_DATA
+    assert most < 8 << 20
+    assert push(inbox.port, radiograph) == [0x0000]
 
 
 def test_who_sends_without_waiting_for_answers_is_aborted(inbox: Inbox, radiograph: Path) -> None:
