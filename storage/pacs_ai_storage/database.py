@@ -101,8 +101,10 @@ def _translated() -> Iterator[None]:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    return make_url(url).render_as_string(hide_password=True)
+    """The URL as it may be shown; a password may also stand among the parameters of the driver."""
+    parsed = make_url(url)
+    hidden = {name: "hidden" for name in parsed.query if name.endswith("password")}
+    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _create_for_the_owner(_dialect: object, _record: object, arguments: list[Any], _options: object) -> None:

@@ -564,13 +564,21 @@ def on_a_terminal(*arguments: str, cwd: Path, until: str) -> tuple[str, str]:
             return shown, process.stderr.read().decode()
 
 
-def test_the_effective_settings_hide_the_password(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("reader:s3cret@host/name", "reader:***@host/name"),
+        ("host/name?user=reader&password=s3cret", "host/name?password=hidden&user=reader"),
+        ("reader@host/name?sslpassword=s3cret&sslkey=key.pem", "reader@host/name?sslkey=key.pem&sslpassword=hidden"),
+    ],
+)
+def test_the_effective_settings_hide_the_password(run: Run, tmp_path: Path, written: str, shown: str) -> None:
     path = tmp_path / "pacs-ai.toml"
-    path.write_text('[audit]\nurl = "postgresql+psycopg://reader:s3cret@host/name"\n', encoding="utf-8")
+    path.write_text(f'[audit]\nurl = "postgresql+psycopg://{written}"\n', encoding="utf-8")
 
     ended = run("config", "show", "-c", path)
 
-    assert json.loads(ended.stdout)["audit"]["url"] == "postgresql+psycopg://reader:***@host/name"
+    assert json.loads(ended.stdout)["audit"]["url"] == f"postgresql+psycopg://{shown}"
     assert "s3cret" not in ended.stdout + ended.stderr
 
 
