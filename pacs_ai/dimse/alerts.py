@@ -33,7 +33,8 @@ class Alerts:
 
     def _is_due(self, address: str, at: datetime) -> bool:
         with self._lock:
-            self._last = {known: last for known, last in self._last.items() if at - last < _ONCE_IN}
+            # One of a time to come was told of before the clock was set back.
+            self._last = {known: last for known, last in self._last.items() if timedelta() <= at - last < _ONCE_IN}
             if address in self._last or len(self._last) >= _MOST_ADDRESSES:
                 return False
             self._last[address] = at

@@ -329,6 +329,18 @@ def test_whoever_fails_the_handshake_is_told_of_once_a_minute(database: Database
     assert [event.actor for event in events] == ["10.0.0.1", "10.0.0.1", "10.0.0.2"]
 
 
+@SQLITE
+def test_whoever_fails_the_handshake_is_told_of_after_the_clock_went_back(database: Database) -> None:
+    moments = iter([AT + timedelta(days=365), AT, AT + SECOND])
+    alerts = Alerts(ledger=Ledger(database), now=lambda: next(moments))
+
+    for _ in range(3):
+        alerts.turned_away("10.0.0.1", "TLS handshake failed")
+
+    with database.read() as connection:
+        assert len(query(connection, AuditFilter(action="refuse-association"))) == 2
+
+
 def test_a_service_tells_of_its_start_of_what_it_receives_whom_it_turns_away_and_of_its_end(
     settings_with: Callable[..., Settings], hospital: Authority, tmp_path: Path
 ) -> None:
