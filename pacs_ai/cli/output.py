@@ -19,6 +19,7 @@ _STYLES = {
     "warning": "yellow",
     "ok": "green",
 }
+_CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\N{REPLACEMENT CHARACTER}")
 
 
 def print_json(lines: Iterable[Mapping[str, object]]) -> None:
@@ -67,4 +68,5 @@ def percent(probability: float | None) -> str:
 
 
 def _plain(cell: object) -> str:
-    return "" if cell is None else str(cell)
+    """Text without what a terminal obeys, or what ends a cell or a line: devices and nodes have written much of it."""
+    return "" if cell is None else str(cell).translate(_CONTROL)

@@ -34,6 +34,7 @@ from pacs_ai_storage.records import (
 from pyarrow import parquet
 
 from pacs_ai import __version__
+from pacs_ai.cli.output import print_table
 
 COMMAND = Path(sys.executable).with_name("pacs-ai")
 AT = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
@@ -526,6 +527,15 @@ def test_worklist_and_outbox_are_plain_lines_where_stdout_is_no_terminal(run: Ru
         ["node", "state", "kind"],
         ["pacs", "PENDING", "report"],
     ]
+
+
+def test_what_others_have_written_moves_no_terminal_and_makes_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("node", "status"), [("pacs", "0xA700 \x1b]0;title\x07\x9b2J\r\n\tout"), ("other", None)])
+
+    assert (
+        capsys.readouterr().out
+        == "node\tstatus\npacs\t0xA700 \ufffd]0;title\ufffd\ufffd2J\ufffd\ufffd\ufffdout\nother\t\n"
+    )
 
 
 @pytest.mark.parametrize(
