@@ -19,6 +19,7 @@ from .arriving import ArrivingInstance, arriving_instance
 from .transport import WIRE_ERRORS, Connection
 
 if TYPE_CHECKING:
+    from pynetdicom.dimse import _QueueItem
     from typing_extensions import Buffer  # of collections.abc from Python 3.12
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,23 @@ class Messages(DIMSEServiceProvider):
         if self.msg_queue.qsize() > _MESSAGES_WAITING:
             log.warning("%s sends without waiting for answers", self.assoc.requestor.address)
             self._break_off()
+
+    def get_msg(self, block: bool = False) -> "_QueueItem":
+        """The next message; for who waits (`block`), the answer to what we have asked: requests keep their turn.
+
+        None where the peer goes on with requests and does not answer.
+        """
+        requests: list[_QueueItem] = []
+        found = super().get_msg(block=block)
+        while block and _is_request(found[1]) and len(requests) < _MESSAGES_WAITING:
+            requests.append(found)
+            found = super().get_msg(block=True)
+        for request in requests:
+            self.msg_queue.put(request)
+        if block and _is_request(found[1]):
+            discard(getattr(found[1], "DataSet", None))
+            return None, None
+        return found
 
     def keep_fragments(self, values: memoryview) -> bool:
         """True: they were fragments of the data set under way, none of them its last, and are part of it now.
@@ -170,6 +188,10 @@ def discard(data_set: BytesIO | None) -> None:
     """Nothing remains of an instance that was not kept."""
     if isinstance(data_set, ArrivingInstance):
         data_set.discard()
+
+
+def _is_request(message: object) -> bool:
+    return message is not None and getattr(message, "MessageIDBeingRespondedTo", None) is None
 
 
 def _has_command(primitive: P_DATA) -> bool:

@@ -1,5 +1,6 @@
 """Storage commitment for what is pushed to us: success stands for what is kept, and for nothing else."""
 
+import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,12 @@ import pytest
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.proofs import Proofs
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, ImplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 from pynetdicom import AE, evt
 from pynetdicom.dimse_messages import N_EVENT_REPORT_RSP
 from pynetdicom.dimse_primitives import N_ACTION
@@ -26,8 +32,9 @@ from pacs_ai.settings import DicomSettings, Node
 from tests.builders import make_instance, phantom
 
 from .conftest import Inbox
-from .peers import HOST, associated, contexts_for, file_of, nobody, stop
+from .peers import HOST, associated, contexts_for, data_set_of, file_of, nobody, stop
 from .waiting import wait_until
+from .wire import P_DATA, association_request, command, p_data, padded, read_pdu, store_command, u16
 
 TRANSACTION = "2.25.42"
 DX = DigitalXRayImageStorageForPresentation
@@ -219,6 +226,48 @@ def test_a_node_that_does_not_answer_its_reports_keeps_no_other_from_its_own(
 
     assert heard_before == []
     assert len(stalled.reports) == 8
+
+
+def test_a_modality_that_goes_on_pushing_gets_its_answers_and_the_report_on_the_same_association(
+    committing: Committing, tmp_path: Path
+) -> None:
+    inbox, (reference, path) = committing(), film(tmp_path)
+    pushed = (DX, reference.sop_instance_uid)
+    request = association_request(contexts=((PUSH_MODEL, ImplicitVRLittleEndian), (DX, ExplicitVRLittleEndian)))
+    item = element(0x1155, padded(reference.sop_instance_uid))
+    asked = element(0x1199, struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item)
+    storing = p_data(store_command(*pushed), is_command=True, is_last=True, context=5)
+    storing += p_data(data_set_of(path), is_command=False, is_last=True, context=5)
+    action = {0x0003: padded(PUSH_MODEL), 0x0100: u16(0x0130), 0x0110: u16(1), 0x0800: u16(1), 0x1008: u16(1)}
+    told = {0x0002: padded(PUSH_MODEL), 0x0100: u16(0x8100), 0x0120: u16(1), 0x0800: u16(0x0101), 0x0900: u16(0)}
+    fields = []
+    with socket.create_connection((HOST, inbox.port), timeout=30) as connection:
+        connection.sendall(request)
+        read_pdu(connection)
+        connection.sendall(
+            p_data(command(action | {0x1001: padded(PUSH_MODEL_INSTANCE)}), is_command=True, is_last=True, context=3)
+            + p_data(element(0x1195, b"1.2.3\0") + asked, is_command=False, is_last=True, context=3)
+        )
+        fields.append(command_field(connection))
+        while 0x0100 not in fields:
+            connection.sendall(storing)
+            fields.append(command_field(connection))
+        read_pdu(connection)  # what is reported
+        connection.sendall(p_data(command(told), is_command=True, is_last=True, context=3))
+        fields.append(command_field(connection))
+        wait_until(lambda: commits(inbox))
+
+    assert fields[-2:] == [0x0100, 0x8001]
+    assert commits(inbox)[0][2].endswith("reported on the same association")
+    wait_until(lambda: [found for found in inbox.files if found.suffix == ".part"] == [])
+
+
+def command_field(connection: socket.socket) -> int:
+    """Of the next command that comes (PS3.7 E.1)."""
+    kind, body = read_pdu(connection)
+    assert kind == P_DATA
+    at = body.index(struct.pack("<HHL", 0x0000, 0x0100, 2)) + 8
+    return int.from_bytes(body[at : at + 2], "little")
 
 
 def element(number: int, content: bytes) -> bytes:
