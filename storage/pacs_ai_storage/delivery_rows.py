@@ -134,6 +134,16 @@ def close_study(connection: Connection, study_instance_uid: str, now: datetime) 
         audit.append(connection, event)
 
 
+def reopen_study(connection: Connection, study_instance_uid: str) -> None:
+    """A study that had nothing left to do has an open delivery again: one that was cancelled while it was on its way.
+
+    Its files stay until that is proved.
+    """
+    settled = and_(studies.c.study_instance_uid == study_instance_uid, studies.c.settled_at.is_not(None))
+    is_read = studies.c.state.in_((StudyState.READY, StudyState.DELIVERED))
+    connection.execute(update(studies).where(settled, is_read).values(state=StudyState.READY, settled_at=None))
+
+
 def queue(
     connection: Connection, claimed: ClaimedStudy, item: ResultObject, nodes: Sequence[str], now: datetime
 ) -> bool:

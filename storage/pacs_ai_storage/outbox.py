@@ -20,6 +20,7 @@ from .delivery_rows import (
     joined_by_priority,
     joined_deliveries,
     lock_study,
+    reopen_study,
 )
 from .negotiations import remember
 from .records import AuditEvent, DeliveredForm, Delivery, DeliveryState
@@ -81,6 +82,7 @@ class Outbox:
     ) -> None:
         """The node answered with success: the object is SENT, and the node is asked for it from `prove_at` on."""
         with self._database.change() as connection:
+            lock_study(connection, accepted.study_instance_uid)
             values = {
                 "state": DeliveryState.SENT,
                 "sent_at": now,
@@ -89,6 +91,7 @@ class Outbox:
                 "transaction_uid": None,
             }
             _note_acceptance(connection, accepted, now, detail, form, values)
+            reopen_study(connection, accepted.study_instance_uid)
 
     def postpone(self, failed: Sequence[tuple[Delivery, datetime]], now: datetime, detail: str) -> None:
         """Each is tried again, with the same bytes, at the time beside it; what was cancelled meanwhile is not."""

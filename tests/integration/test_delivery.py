@@ -129,6 +129,7 @@ def test_an_unreachable_archive_is_told_in_words_and_gets_everything_once_it_is_
     assert seen(database).study.state is StudyState.DELIVERED
 
 
+@connection_refused
 def test_a_node_that_is_away_and_what_is_given_up_are_told_in_the_log_without_the_nodes_own_words(
     kept: list[ResultObject],
     deliver: Callable[[Node], int],

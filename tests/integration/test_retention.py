@@ -172,6 +172,25 @@ def test_the_hours_of_a_study_of_which_everything_was_cancelled_begin_then(kept:
     assert (before, instance.is_file()) == (True, False)
 
 
+def test_what_was_cancelled_on_its_way_and_not_proved_yet_keeps_its_files_until_it_is(kept: Kept) -> None:
+    kept.arrive()
+    results = kept.read()
+    due = kept.outbox.due("pacs", STABLE)
+    kept.outbox.cancel(Choice(), STABLE, actor="operator")
+    for item in due:
+        kept.outbox.accept_unproved(item, STABLE, "0x0000", prove_at=STABLE)
+
+    kept.pass_to(LATER + DAYS)
+    before = [path.is_file() for path in results]
+    for item in Proofs(kept.database).due("pacs", LATER + DAYS):
+        Proofs(kept.database).prove([item], LATER + DAYS, "found")
+    kept.pass_to(LATER + 2 * DAYS)
+
+    assert before == [True, True]
+    assert [path.is_file() for path in results] == [False, False]
+    assert actions(kept.database).count(("finish", "DELIVERED")) == 1
+
+
 @on_sqlite
 def test_a_crash_between_ledger_and_disk_is_repaired(kept: Kept) -> None:
     instance = kept.arrive()
