@@ -9,12 +9,14 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
+from pacs_ai_storage.occupancy import Occupancy
 
 from .delivery import RetryPolicy
 from .dicomweb.sender import WebSender
@@ -29,6 +31,7 @@ from .imaging.opener import FilmOpener
 from .inference.card import ModelCard, read_card, verify
 from .keeping import Keeping
 from .nodes import token_problems
+from .persistence import Persistence
 from .policies import priority_policy
 from .process import Reader, deliver_results
 from .provenance import in_words
@@ -36,7 +39,7 @@ from .proving import MOST_AT_ONCE, ProofPolicy, Prover, note_report
 from .readers import Readers
 from .reading import build_reader, film_opener, load_classifier
 from .settings import Node, Settings, WebNode
-from .stores import now, open_stores
+from .stores import Stores, make_data_folder, now, open_stores
 from .tally import Tally
 from .telling import Telling
 from .tls import certificate_problems
@@ -52,7 +55,6 @@ _POLL_SECONDS = 0.1
 _RECEIVING_PAUSE = timedelta(seconds=0.4)
 _PATIENCE = timedelta(seconds=2)
 _NETWORK_NICE = 10
-_PAUSE_AFTER_TROUBLE = 2.0
 _PROOF_SECONDS = 1.0
 _PAUSE_BETWEEN_PORTIONS = 1.0
 _KEEPING_SECONDS = 60.0
@@ -65,6 +67,16 @@ def _step_back() -> None:
     """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NETWORK_NICE)
+
+
+def _occupied(settings: Settings) -> tuple[Occupancy, Stores]:
+    make_data_folder(settings.data)
+    occupancy = Occupancy(settings.data)
+    with ExitStack() as in_trouble:
+        in_trouble.callback(occupancy.leave)
+        stores = open_stores(settings)
+        in_trouble.pop_all()
+    return occupancy, stores
 
 
 class Service:
@@ -91,9 +103,10 @@ class Service:
         self._web = WebServer(settings.http, self._build_web)
         self.http_port: int | None = None
         self._stop = threading.Event()
+        self._persistence = Persistence(self._stop)
         self._is_asked_to_stop = False
         self._ready = threading.Event()
-        self.stores = open_stores(settings)
+        self._occupancy, self.stores = _occupied(settings)
         self._leftovers = self.stores.instances.leftovers()
         self._telling = self._new_telling() if settings.audit.atna.is_on else None
         self._tasks = self._all_tasks()
@@ -137,7 +150,7 @@ class Service:
                 answered=self._tally.answered,
             )
         except OSError as error:
-            self.stores.database.close()
+            self.close()
             port = dicom.port if self._port is None else self._port
             advice = "check dicom.host and dicom.port, `pacs-ai doctor` says more"
             if error.errno == errno.EADDRINUSE:
@@ -166,7 +179,7 @@ class Service:
         """Each has a thread of its own until the service stops."""
         tasks: list[Callable[[], None]] = [self._read, self._keep]
         if self._telling is not None:
-            tasks.append(partial(self._telling.run, self._stop))
+            tasks.append(self._telling.run)
         for node in self._settings.nodes:
             tasks.append(partial(self._deliver, node))
             if node.proof != "none":
@@ -212,7 +225,12 @@ class Service:
         self._threads.shutdown()
         if self._telling is not None:
             self._telling.end()
+        self.close()
+
+    def close(self) -> None:
+        """What a service holds that has not been started; `stop` does it too."""
         self.stores.database.close()
+        self._occupancy.leave()
 
     def _read(self) -> None:
         with film_opener(self._settings) as films:
@@ -232,7 +250,7 @@ class Service:
     def _read_with(self, reader: Reader) -> None:
         classifier = reader.classifier
         try:
-            self._insist(lambda: self._begin_reading(reader))
+            self._persistence.insist(lambda: self._begin_reading(reader))
         except LedgerUnavailable:
             return  # asked to stop before the ledger was there
         self._ready.set()
@@ -253,7 +271,7 @@ class Service:
             timed=self._tally.read,
         )
         try:
-            self._repeat(lambda: readers.begin_one(now))
+            self._persistence.repeat(lambda: readers.begin_one(now))
         finally:
             readers.finish()
 
@@ -262,35 +280,14 @@ class Service:
         self.stores.ledger.release_leases(self._owner, now())
         self.stores.ledger.read_with(reader.setup, now(), detail=in_words(reader.setup))
 
-    def _insist(self, step: Callable[[], None]) -> None:
-        """The step is taken, however long the ledger is away; raises LedgerUnavailable when the service stops first."""
-        while True:
-            try:
-                return step()
-            except LedgerUnavailable as error:
-                log.warning("the ledger is not available (%s); trying again", error)
-                if self._stop.wait(_PAUSE_AFTER_TROUBLE):
-                    raise
-
-    def _repeat(self, step: Callable[[], bool], *, pause_between: float = _POLL_SECONDS) -> None:
-        """The step is taken until the service stops; after one that found nothing to do there is a pause."""
-        while not self._stop.is_set():
-            try:
-                pause = 0.0 if step() else pause_between
-            except LedgerUnavailable:
-                log.exception("the ledger is not available; trying again")
-                pause = _PAUSE_AFTER_TROUBLE
-            if pause:
-                self._stop.wait(pause)
-
     def _deliver(self, node: Node | WebNode) -> None:
         retry, outbox, instances = self._retry_policy(), self.stores.outbox, self.stores.instances
         if isinstance(node, WebNode):
             by_web = WebSender()
-            self._repeat(lambda: deliver_results(node, outbox, instances, by_web, retry, now) > 0)
+            self._persistence.repeat(lambda: deliver_results(node, outbox, instances, by_web, retry, now) > 0)
         else:
             sender = self._sender()
-            self._repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)
+            self._persistence.repeat(lambda: deliver_results(node, outbox, instances, sender, retry, now) > 0)
 
     def _build_web(self) -> "Starlette":
         from .web.app import build_app  # noqa: PLC0415 - in the thread of the web server alone
@@ -335,7 +332,7 @@ class Service:
                 log.exception("files that may go could not be removed; trying again")
                 return False
 
-        self._repeat(remove_some, pause_between=_KEEPING_SECONDS)
+        self._persistence.repeat(remove_some, pause_between=_KEEPING_SECONDS)
 
     def _prove(self, node: Node | WebNode) -> None:
         prover = Prover(
@@ -349,10 +346,11 @@ class Service:
             now=now,
         )
         # What is sent within a pause is asked for together.
-        self._repeat(lambda: prover.prove_due() == MOST_AT_ONCE, pause_between=_PROOF_SECONDS)
+        self._persistence.repeat(lambda: prover.prove_due() == MOST_AT_ONCE, pause_between=_PROOF_SECONDS)
 
     def _new_telling(self) -> Telling:
-        return Telling(self._settings, self.stores, pause=self._retry_policy().pause, insist=self._insist, now=now)
+        pause = self._retry_policy().pause
+        return Telling(self._settings, self.stores, pause=pause, persistence=self._persistence, now=now)
 
     def _note_report(self, report: CommitmentReport) -> None:
         note_report(report, self.stores.proofs, self._retry_policy(), now())
@@ -368,5 +366,5 @@ class Service:
             give_up_after=timedelta(hours=terms.give_up_after_hours),
             associations=terms.associations,
             chance=random.random,
-            insist=self._insist,
+            insist=self._persistence.insist,
         )

@@ -1,9 +1,7 @@
 """What the department's audit repository hears of the service: its start, each event, its end (ITI-20)."""
 
-import logging
 import os
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -17,13 +15,10 @@ from . import __version__
 from .atna.forwarding import Forwarder
 from .atna.messages import AuditSource
 from .atna.syslog import Repository
+from .persistence import Persistence
 from .settings import Settings
 from .stores import Stores
 from .tls import client_context
-
-log = logging.getLogger(__name__)
-
-_PAUSE_AFTER_TROUBLE = 2.0
 
 
 class Telling:
@@ -35,12 +30,12 @@ class Telling:
         stores: Stores,
         *,
         pause: Callable[[int], timedelta],
-        insist: Callable[[Callable[[], None]], None],
+        persistence: Persistence,
         now: Callable[[], datetime],
     ) -> None:
         atna = settings.audit.atna
         (host, port), tls = atna.host_and_port, atna.tls
-        self._ledger, self._insist, self._now = stores.ledger, insist, now
+        self._ledger, self._persistence, self._now = stores.ledger, persistence, now
         self._forwarder = Forwarder(
             follower=Follower(stores.database, REPOSITORY),
             repository=Repository(
@@ -55,19 +50,13 @@ class Telling:
             pause=pause,
         )
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self) -> None:
         """The start is told as soon as the ledger is there, then what happens, until the service stops."""
         try:
-            self._insist(lambda: self._note("start"))
+            self._persistence.insist(lambda: self._note("start"))
         except LedgerUnavailable:
             return  # asked to stop before the ledger was there
-        while not stop.is_set():
-            try:
-                pause = self._forwarder.try_once().total_seconds()
-            except LedgerUnavailable:
-                log.exception("the ledger is not available; trying again")
-                pause = _PAUSE_AFTER_TROUBLE
-            stop.wait(pause)
+        self._persistence.pace(lambda: self._forwarder.try_once().total_seconds())
 
     def end(self) -> None:
         """The end is in the log, and told where the repository hears; else it is told after the next start."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from pacs_ai_storage.database import LedgerUnavailable
+from pacs_ai_storage.occupancy import Occupied
 from pacs_ai_storage.pairing import NotPaired
 from pacs_ai_storage.versions import WrittenByNewerVersion
 
@@ -58,7 +59,7 @@ def main() -> None:
     except PacsAiError as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
-    except (WrittenByNewerVersion, NotPaired) as error:
+    except (WrittenByNewerVersion, NotPaired, Occupied) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
     except LedgerUnavailable as error:

@@ -8,6 +8,7 @@ import pytest
 from pacs_ai_storage import pairing
 from pacs_ai_storage.database import SQLITE_NAME, Database, sqlite_url
 from pacs_ai_storage.migration import migrate
+from pacs_ai_storage.occupancy import Occupied
 from pacs_ai_storage.pairing import MARK_NAME, NotPaired, mark_of, pair
 from pacs_ai_storage.records import StudyState
 
@@ -150,6 +151,16 @@ def test_a_service_with_another_folder_leaves_the_studies_of_the_first_alone(
         with pytest.raises(NotPaired):
             Service(settings.model_copy(update={"data": tmp_path / "other"}))
         first.wait_for(study, StudyState.READY, StudyState.DELIVERED)
+
+
+def test_a_second_service_with_the_same_folder_is_refused_while_the_first_runs(
+    settings_with: Callable[..., Settings],
+) -> None:
+    settings = settings_with()
+    with running(settings), pytest.raises(Occupied, match="in use by another service"):
+        Service(settings)
+    with running(settings):
+        pass
 
 
 def test_the_doctor_tells_of_a_ledger_of_another_folder(

@@ -264,4 +264,4 @@ def test_asking_to_stop_takes_no_lock_that_the_interrupted_thread_may_hold(
 
     assert not thread.is_alive()
     service.wait()
-    service.stores.database.close()
+    service.close()

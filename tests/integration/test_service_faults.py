@@ -42,6 +42,7 @@ def test_what_another_run_had_begun_is_taken_up_and_sent_once(
     with running(settings_with(readers=1), stuck) as first:
         push(first.port, path)
         first.wait_for(study, StudyState.PROCESSING)
+        first.service._occupancy.leave()  # as the end of its process does
         with running(settings_with(archive.node)) as second:
             second.wait_for(study, StudyState.DELIVERED)
             stuck.gate.set()
