@@ -75,6 +75,7 @@ def _occupied(settings: Settings) -> tuple[Occupancy, Stores]:
     with ExitStack() as in_trouble:
         in_trouble.callback(occupancy.leave)
         stores = open_stores(settings)
+        stores.instances.sweep()  # nobody else is writing here: the folder is ours
         in_trouble.pop_all()
     return occupancy, stores
 
@@ -107,7 +108,6 @@ class Service:
         self._is_asked_to_stop = False
         self._ready = threading.Event()
         self._occupancy, self.stores = _occupied(settings)
-        self._leftovers = self.stores.instances.leftovers()
         self._telling = self._new_telling() if settings.audit.atna.is_on else None
         self._tasks = self._all_tasks()
         self._threads = ThreadPoolExecutor(max_workers=len(self._tasks), thread_name_prefix="service")
@@ -128,8 +128,6 @@ class Service:
         """
         verify(self._card)
         self._listener = self._listen()
-        # Only now is it sure that no other service is writing them: it would hold the port.
-        self.stores.instances.sweep(self._leftovers)
         for task in self._tasks:
             self._run(task)
         self._log_start()

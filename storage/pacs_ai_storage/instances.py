@@ -45,14 +45,10 @@ class InstanceStore:
         make_folder(self._incoming)
         sync_folder(root)  # of an earlier run that ended between making a folder and syncing it
 
-    def leftovers(self) -> list[Path]:
-        """The `.part` files that are there now: of an earlier run, where nobody else writes here."""
-        return list(self._incoming.glob("*.part"))
-
-    def sweep(self, leftovers: Iterable[Path]) -> None:
-        """None of these is left."""
-        for leftover in leftovers:
-            leftover.unlink(missing_ok=True)
+    def sweep(self) -> None:
+        """Nothing is left of what an earlier run had begun to write; nobody else may be writing here."""
+        for part in self._incoming.glob("*.part"):
+            part.unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
         """What is left on the disk above the reserve; negative below it."""
