@@ -110,7 +110,8 @@ def _when(entries: Sequence[_Entry]) -> datetime:
 def _header_time(header: Dataset) -> datetime:
     for kind in ("Acquisition", "Content", "Series", "Study"):
         day, time = text(header, f"{kind}Date"), text(header, f"{kind}Time")[:6].ljust(6, "0")
-        stamp = day + time if len(day) == _DATE_LENGTH else ""
+        # 00010101 is what programs write that know no date.
+        stamp = day + time if len(day) == _DATE_LENGTH and not day.startswith("0") else ""
         try:
             return datetime.strptime(stamp, "%Y%m%d%H%M%S")  # noqa: DTZ007 - DICOM dates have no zone
         except ValueError:

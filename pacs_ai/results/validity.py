@@ -23,9 +23,10 @@ _NARROWER = {
 }
 # One date or time; pydicom takes ranges too, which stand in queries only.
 _ONE_TIME = {
-    "DA": r"\d{8}",
+    # Of the year 1 is what programs write that know no date; no validator takes such a year.
+    "DA": r"[1-9]\d{7}",
     "TM": r"\d\d(\d\d(\d\d(\.\d{1,6})?)?)?",
-    "DT": r"\d{4}(\d\d(\d\d(\d\d(\d\d(\d\d(\.\d{1,6})?)?)?)?)?)?([+-][01]\d{3})?",
+    "DT": r"[1-9]\d{3}(\d\d(\d\d(\d\d(\d\d(\d\d(\.\d{1,6})?)?)?)?)?)?([+-][01]\d{3})?",
 }
 _COMPONENTS = 5  # of a group of a person's name (PS3.5 6.2.1.1), which pydicom does not count
 # Formatted texts may hold TAB, LF, FF and CR; others hold no control character (PS3.5 6.1.3).

@@ -112,6 +112,7 @@ DIRTY: dict[str, Dirty] = {
     "study date in words": _one("StudyDate", b"yesterday ", "emptied: no valid DA"),
     "study time with colons": _one("StudyTime", b"25:61:99", "emptied: no valid TM"),
     "birth date of the 31st of February": _one("PatientBirthDate", b"20220231", "emptied: no valid DA"),
+    "study date of the year 1": _one("StudyDate", b"00010101", "emptied: no valid DA"),
     "study date that is a range": _one("StudyDate", b"20200101-20200202", "emptied: no valid DA"),
     "two study dates": _one("StudyDate", b"20200101\\20200102", "emptied: more than one value"),
     "study time that is a range": _one("StudyTime", b"101500-111500", "emptied: no valid TM"),

@@ -181,7 +181,7 @@ def test_the_same_files_give_the_same_bytes_wherever_they_lie(tmp_path: Path) ->
             ("19700101", "000000"),
         ),
         ({"AcquisitionTime": "101501.123456"}, ("20260105", "101501")),
-        ({"AcquisitionDate": "00010101"}, ("00010101", "101500")),
+        ({"AcquisitionDate": "00010101", "ContentDate": "20251231", "ContentTime": "0930"}, ("20251231", "093000")),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
