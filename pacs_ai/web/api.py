@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pacs_ai_storage.audit import AuditFilter, NotAnalysed
 from pacs_ai_storage.outbox import Choice
 from pacs_ai_storage.records import AuditEvent, DeliveryState
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
@@ -25,8 +25,20 @@ from .office import Office
 PREFIX = "/api/v1"
 _MOST = 1000
 _PAST = "~"
+_LARGEST = 2**63 - 1  # what a database takes for a number
 Limit = Annotated[int, Query(ge=1, le=_MOST, description="At most so many items.")]
-Place = Annotated[int, Query(ge=0, description="`next_cursor` of the page before.")]
+Place = Annotated[int, Query(ge=0, le=_LARGEST, description="`next_cursor` of the page before.")]
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # which of them depends on the zone
+        message = "out of every calendar"
+        raise ValueError(message) from error
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 class Page(BaseModel):
@@ -41,8 +53,8 @@ class AuditQuestion(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     study: str | None = Field(None, description="Study Instance UID")
     instance: str | None = Field(None, description="SOP Instance UID")
     accession: str | None = Field(None, description="Accession Number")
@@ -62,8 +74,8 @@ class AuditQuestion(BaseModel):
     def filter(self, patient: str | None = None) -> AuditFilter:
         """The same for the ledger; raises WrongUsage for a cursor that is none."""
         return AuditFilter(
-            since=self.since.astimezone() if self.since else None,
-            until=self.until.astimezone() if self.until else None,
+            since=self.since,
+            until=self.until,
             study_instance_uid=self.study,
             sop_instance_uid=self.instance,
             accession_number=self.accession,
@@ -216,9 +228,12 @@ def _cursor(event: AuditEvent) -> str:
 
 
 def _place(cursor: str) -> tuple[datetime, int]:
-    at, _, number = cursor.partition(_PAST)
+    at, _, said = cursor.partition(_PAST)
+    message = "cursor: not the next_cursor of a page"
     try:
-        return datetime.fromisoformat(at).astimezone(), int(number)
+        place = _in_utc(datetime.fromisoformat(at)), int(said)
     except ValueError as error:
-        message = "cursor: not the next_cursor of a page"
         raise WrongUsage(message) from error
+    if not 0 <= place[1] <= _LARGEST:
+        raise WrongUsage(message)
+    return place

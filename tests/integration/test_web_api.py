@@ -155,6 +155,31 @@ def test_a_question_that_is_none_is_a_problem_that_names_the_field(
     assert detail.startswith(next(iter(wanted)))
 
 
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_out_of_every_calendar_is_a_problem_that_names_the_field(client: TestClient, at: str) -> None:
+    for wanted in ({"since": at}, {"until": at}, {"cursor": f"{at}~1"}):
+        status, detail = problem_of(client, "GET", "/api/v1/audit", params=wanted)
+
+        assert status in {400, 422}
+        assert detail.startswith(next(iter(wanted)))
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "0001-01-02T00:00:00", "9999-12-30T23:59:59"])
+def test_the_first_and_the_last_time_of_the_calendar_can_be_asked_for(client: TestClient, at: str) -> None:
+    assert items(client.get("/api/v1/audit", params={"since": at, "until": at, "cursor": f"{at}~1"})) == []
+
+
+@pytest.mark.parametrize("number", [2**63, -1, "9" * 5000])
+def test_a_cursor_that_no_database_counts_to_is_a_problem(client: TestClient, number: int | str) -> None:
+    cursors = {"audit": f"2026-01-05T10:30:00+00:00~{number}", "deliveries": str(number), "worklist": str(number)}
+
+    for path, cursor in cursors.items():
+        status, detail = problem_of(client, "GET", f"/api/v1/{path}", params={"cursor": cursor})
+
+        assert status in {400, 422}
+        assert detail.startswith("cursor")
+
+
 def test_looking_into_the_log_is_noted_where_audit_messages_are_sent(database: Database, tmp_path: Path) -> None:
     client = visit(open_office(database, tmp_path, notes_use=True))
 
