@@ -169,6 +169,12 @@ def test_no_page_of_another_site_changes_anything(client: TestClient, database: 
     assert {item.state for item in seen(database).deliveries} == {DeliveryState.PENDING}
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://[]", "null", ""])
+def test_an_origin_that_is_none_is_another_site(client: TestClient, guarded: TestClient, origin: str) -> None:
+    for visitor in (client, guarded):
+        assert visitor.post("/logout", headers={"Origin": origin}).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [
