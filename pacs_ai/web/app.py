@@ -9,6 +9,7 @@ from pacs_ai import __version__
 
 from .access import HEALTH, Access, Sessions
 from .api import build_api
+from .bodies import Bounded
 from .health import Health
 from .html import Html
 from .metrics import Measures
@@ -31,6 +32,7 @@ def build_app(health: Health, measures: Measures, office: Office, *, token: str 
         docs_url=None,  # its page would be put together by scripts from elsewhere
         redoc_url=None,
     )
+    app.add_middleware(Bounded)
     app.add_middleware(Access, sessions=sessions)
     _add_state(app, health, measures)
     app.include_router(build_api(office))

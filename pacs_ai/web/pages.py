@@ -27,7 +27,7 @@ from .html import Html
 from .office import Office
 
 _MOST = 200
-_MOST_BYTES = 64 << 10
+_MOST_FIELDS = 64
 _PAUSE_AFTER_WRONG_TOKEN = 1.0
 _STYLE = Path(__file__).parent / "templates" / "style.css"
 Form = dict[str, str]
@@ -44,13 +44,12 @@ def build_pages(office: Office, show: Html, sessions: Sessions) -> APIRouter:
 
 
 async def _form(request: Request) -> Form:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            message = f"a form has at most {_MOST_BYTES >> 10} KiB"
-            raise WrongUsage(message)
-    pairs = parse_qsl(body.decode("utf-8", "replace"), max_num_fields=64)
+    body = await request.body()
+    try:
+        pairs = parse_qsl(body.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        message = f"a form has at most {_MOST_FIELDS} fields"
+        raise WrongUsage(message) from error
     return {name: value for name, value in pairs if value}
 
 

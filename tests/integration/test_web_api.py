@@ -180,6 +180,14 @@ def test_a_cursor_that_no_database_counts_to_is_a_problem(client: TestClient, nu
         assert detail.startswith("cursor")
 
 
+@pytest.mark.parametrize("path", ["audit/query", "deliveries/retry", "studies/1.2.3/requeue"])
+@ON_SQLITE
+def test_a_question_of_megabytes_is_refused(client: TestClient, path: str) -> None:
+    status, detail = problem_of(client, "POST", f"/api/v1/{path}", json={"text": "a" * 100_000})
+
+    assert (status, "KiB" in detail) == (413, True)
+
+
 def test_looking_into_the_log_is_noted_where_audit_messages_are_sent(database: Database, tmp_path: Path) -> None:
     client = visit(open_office(database, tmp_path, notes_use=True))
 

@@ -193,7 +193,13 @@ def test_without_a_token_only_names_of_this_machine_are_answered(client: TestCli
 def test_a_form_of_megabytes_is_refused(client: TestClient) -> None:
     answer = client.post("/audit", content=b"text=" + b"a" * 100_000, headers=BROWSER)
 
-    assert (answer.status_code, "KiB" in answer.text) == (400, True)
+    assert (answer.status_code, "KiB" in answer.text) == (413, True)
+
+
+def test_a_form_of_a_hundred_fields_is_refused(client: TestClient) -> None:
+    answer = client.post("/audit", content="&".join(f"field{number}=1" for number in range(100)), headers=BROWSER)
+
+    assert (answer.status_code, "fields" in answer.text) == (400, True)
 
 
 def test_a_browser_gets_a_page_where_there_is_nothing(client: TestClient) -> None:
