@@ -28,6 +28,8 @@ _PAST = "~"
 _LARGEST = 2**63 - 1  # what a database takes for a number
 Limit = Annotated[int, Query(ge=1, le=_MOST, description="At most so many items.")]
 Place = Annotated[int, Query(ge=0, le=_LARGEST, description="`next_cursor` of the page before.")]
+# What a database can look for: U+0000 is in no text of PostgreSQL, and a pattern of SQLite has an end.
+Words = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00]*$")]
 
 
 def _in_utc(at: datetime) -> datetime:
@@ -55,21 +57,21 @@ class AuditQuestion(BaseModel):
 
     since: Moment | None = None
     until: Moment | None = None
-    study: str | None = Field(None, description="Study Instance UID")
-    instance: str | None = Field(None, description="SOP Instance UID")
-    accession: str | None = Field(None, description="Accession Number")
-    action: str | None = Field(None, description="receive, claim, read, refuse, repair, build, deliver, …")
-    outcome: str | None = Field(None, description="positive, negative, NOT_CHEST, accepted, READY, …")
+    study: Words | None = Field(None, description="Study Instance UID")
+    instance: Words | None = Field(None, description="SOP Instance UID")
+    accession: Words | None = Field(None, description="Accession Number")
+    action: Words | None = Field(None, description="receive, claim, read, refuse, repair, build, deliver, …")
+    outcome: Words | None = Field(None, description="positive, negative, NOT_CHEST, accepted, READY, …")
     min_probability: float | None = Field(None, ge=0, le=1)
     max_probability: float | None = Field(None, ge=0, le=1)
-    model: str | None = Field(None, description="Name and version of the network")
-    calling_ae: str | None = Field(None, description="Of studies that this AE title has sent")
-    node: str | None = None
-    actor: str | None = None
-    text: str | None = Field(None, description="Any part of actor or detail")
-    named: str | None = Field(None, description="A question that has a name; the rest narrows it")
+    model: Words | None = Field(None, description="Name and version of the network")
+    calling_ae: Words | None = Field(None, description="Of studies that this AE title has sent")
+    node: Words | None = None
+    actor: Words | None = None
+    text: Words | None = Field(None, description="Any part of actor or detail")
+    named: Words | None = Field(None, description="A question that has a name; the rest narrows it")
     limit: int = Field(100, ge=1, le=_MOST)
-    cursor: str | None = Field(None, description="`next_cursor` of the page before")
+    cursor: Words | None = Field(None, description="`next_cursor` of the page before")
 
     def filter(self, patient: str | None = None) -> AuditFilter:
         """The same for the ledger; raises WrongUsage for a cursor that is none."""
@@ -97,7 +99,7 @@ class AuditQuestion(BaseModel):
 class AuditQuestionOfPatient(AuditQuestion):
     """The same in the body of a request: an address, which proxies write down, never holds a patient's ID."""
 
-    patient: str | None = Field(None, description="Patient ID, exactly; never kept and never logged", repr=False)
+    patient: Words | None = Field(None, description="Patient ID, exactly; never kept and never logged", repr=False)
 
 
 class ChosenDeliveries(BaseModel):
@@ -105,8 +107,8 @@ class ChosenDeliveries(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str | None = Field(None, description="SOP or Study Instance UID, the end of one, or an accession number")
-    node: str | None = None
+    id: Words | None = Field(None, description="SOP or Study Instance UID, the end of one, or an accession number")
+    node: Words | None = None
     all: bool = False
 
 
@@ -194,7 +196,7 @@ def _last_seen(office: Office) -> Callable[[Request], int]:
 def _add_deliveries(api: APIRouter, office: Office) -> None:
     @api.get("/deliveries", summary="The outbox: what went where, what waits, and why; the newest first")
     def deliveries(
-        node: str | None = None, state: DeliveryState | None = None, limit: Limit = 100, cursor: Place = 0
+        node: Words | None = None, state: DeliveryState | None = None, limit: Limit = 100, cursor: Place = 0
     ) -> Page:
         found = office.deliveries(node=node, state=state, limit=limit, skip=cursor)
         more = str(cursor + limit) if len(found) == limit else None

@@ -22,7 +22,7 @@ from pacs_ai.naming import chosen_deliveries
 from pacs_ai.questions import IN_WORDS
 
 from .access import COOKIE, LOGIN, SESSION_SECONDS, Sessions
-from .api import AuditQuestionOfPatient
+from .api import AuditQuestionOfPatient, Words
 from .html import Html
 from .office import Office
 
@@ -50,6 +50,9 @@ async def _form(request: Request) -> Form:
     except ValueError as error:
         message = f"a form has at most {_MOST_FIELDS} fields"
         raise WrongUsage(message) from error
+    if any("\0" in value for _, value in pairs):
+        message = "a form has text without U+0000"
+        raise WrongUsage(message)
     return {name: value for name, value in pairs if value}
 
 
@@ -120,7 +123,7 @@ def _add_worklist(pages: APIRouter, show: Html, office: Office) -> None:
 
 def _add_outbox(pages: APIRouter, show: Html, office: Office) -> None:
     @pages.get("/deliveries")
-    def outbox(state: DeliveryState | None = None, node: str | None = None) -> Response:
+    def outbox(state: DeliveryState | None = None, node: Words | None = None) -> Response:
         found = office.deliveries(node=node, state=state, limit=_MOST, skip=0)
         return show("deliveries", found=found, states=list(DeliveryState), state=state, node=node, most=_MOST)
 

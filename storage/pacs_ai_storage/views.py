@@ -11,7 +11,10 @@ from .delivery_rows import joined_deliveries
 from .readings import readings_of
 from .records import AuditEvent, Delivery, InstanceOutcome, KeptReading, ResultObject, StoredInstance, StudyRecord
 from .rows import delivery, instance_outcome, result_object, stored_instance, study_record
-from .schema import deliveries, instances, objects, outcomes, studies
+from .schema import deliveries, instances, objects, outcomes, storable, studies
+
+# Of an accession number; the standard allows 16 characters.
+_LONGEST_NAME = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +55,16 @@ def unread_studies(connection: Connection) -> list[UnreadStudy]:
     return [UnreadStudy._make(row) for row in connection.execute(_UNREAD)]
 
 
+def _may_be_named(name: str) -> bool:
+    """Whether the name is one that can be looked for: an end of nothing is that of everything."""
+    return 0 < len(name.removeprefix("…")) <= _LONGEST_NAME and name == storable(name)
+
+
 def studies_named(connection: Connection, name: str) -> list[str]:
     """The Study Instance UIDs that a person may mean: the UID itself, an accession number, or the end of a UID."""
     column = studies.c.study_instance_uid
+    if not _may_be_named(name):
+        return []
     for condition in (
         column == name,
         studies.c.accession_number == name,
@@ -69,6 +79,8 @@ def studies_named(connection: Connection, name: str) -> list[str]:
 def objects_named(connection: Connection, name: str) -> list[str]:
     """The SOP Instance UIDs of results that a person may mean: the UID itself, or the end of one."""
     column = objects.c.sop_instance_uid
+    if not _may_be_named(name):
+        return []
     for condition in (column == name, column.endswith(name.removeprefix("…"), autoescape=True)):
         found = list(connection.scalars(select(column).where(condition).order_by(column)))
         if found:

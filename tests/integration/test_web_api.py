@@ -188,6 +188,29 @@ def test_a_question_of_megabytes_is_refused(client: TestClient, path: str) -> No
     assert (status, "KiB" in detail) == (413, True)
 
 
+@pytest.mark.parametrize("said", ["\0", "a\0b", "\ud800", "a" * 60_000])
+def test_what_no_database_can_look_for_is_a_problem_that_names_the_field(client: TestClient, said: str) -> None:
+    fields = ("study", "instance", "action", "outcome", "node", "actor", "text", "accession", "patient")
+    asked = [("audit/query", field) for field in fields]
+    chosen = [(f"deliveries/{verb}", field) for verb in ("retry", "cancel") for field in ("id", "node")]
+
+    for path, field in [*asked, *chosen]:
+        body = json.dumps({field: said}).encode()
+        headers = {"Content-Type": "application/json"}
+        status, detail = problem_of(client, "POST", f"/api/v1/{path}", content=body, headers=headers)
+
+        assert (status, detail.split(":")[0]) == (422, field)
+    assert problem_of(client, "GET", "/api/v1/deliveries", params={"node": "\0"})[0] == 422
+
+
+@pytest.mark.parametrize("name", ["%00", "8.7%00", "…", "%ed%a0%80", "7" * 60_000])
+def test_a_name_that_nothing_can_have_is_that_of_no_study(client: TestClient, database: Database, name: str) -> None:
+    bring_to(StudyState.DELIVERED, database)
+
+    assert problem_of(client, "GET", f"/api/v1/studies/{name}")[0] == 404
+    assert problem_of(client, "POST", f"/api/v1/studies/{name}/mark-read")[0] == 404
+
+
 def test_looking_into_the_log_is_noted_where_audit_messages_are_sent(database: Database, tmp_path: Path) -> None:
     client = visit(open_office(database, tmp_path, notes_use=True))
 
