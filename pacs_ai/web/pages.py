@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends
 from pacs_ai_storage.audit import NotAnalysed
+from pacs_ai_storage.outbox import Choice
 from pacs_ai_storage.records import AuditEvent, DeliveryState
 from pydantic import ValidationError
 from pydicom import dcmread
@@ -129,13 +130,21 @@ def _add_outbox(pages: APIRouter, show: Html, office: Office) -> None:
 
     @pages.post("/deliveries/retry")
     def retry(form: FormFields) -> Response:
-        office.retry(chosen_deliveries(office.database, form.get("id"), form.get("node")))
+        office.retry(_choice(office, form))
         return RedirectResponse(_next(office, form), 303)
 
     @pages.post("/deliveries/cancel")
     def cancel(form: FormFields) -> Response:
-        office.cancel(chosen_deliveries(office.database, form.get("id"), form.get("node")))
+        office.cancel(_choice(office, form))
         return RedirectResponse(_next(office, form), 303)
+
+
+def _choice(office: Office, form: Form) -> Choice:
+    chosen = form.get("id"), form.get("node")
+    if not any(chosen):  # a form in another encoding, say: nobody means every delivery by that
+        message = "name what is meant: id or node"
+        raise WrongUsage(message)
+    return chosen_deliveries(office.database, *chosen)
 
 
 def _next(office: Office, form: Form) -> str:

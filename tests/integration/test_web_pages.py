@@ -71,6 +71,16 @@ def test_deliveries_are_retried_and_cancelled_by_a_button(client: TestClient, da
     assert {item.state for item in seen(database).deliveries} == {DeliveryState.CANCELLED}
 
 
+def test_a_form_that_names_no_delivery_changes_none(client: TestClient, database: Database) -> None:
+    bring_to(StudyState.READY, database)
+
+    empty = client.post("/deliveries/cancel", headers=BROWSER)
+    unread = client.post("/deliveries/cancel", files={"id": (None, "1.2.3"), "node": (None, "pacs")}, headers=BROWSER)
+
+    assert (empty.status_code, unread.status_code) == (400, 400)
+    assert {item.state for item in seen(database).deliveries} == {DeliveryState.PENDING}
+
+
 def test_the_audit_log_is_asked_by_a_form_and_no_patient_is_in_an_address(
     client: TestClient, database: Database
 ) -> None:
