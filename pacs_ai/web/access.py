@@ -76,19 +76,19 @@ class Access:
                 message["headers"] = [*message.get("headers", []), *told]
             await send(message)
 
-        refusal = self._refusal(Request(scope))
+        refusal = self._refusal(Request(scope), scope["path"])
         await (refusal or self._app)(scope, receive, send_closed)
 
-    def _refusal(self, request: Request) -> Response | None:
+    def _refusal(self, request: Request, path: str) -> Response | None:
         headers = request.headers
-        if request.url.path == HEALTH or self._has_token(headers):
+        if path == HEALTH or self._has_token(headers):
             return None
         if not self._sessions.token and _host_of(headers.get("host", "")) not in _LOOPBACK:
             # A name that somebody has let point to this machine: a page of theirs would read ours (DNS rebinding).
             return problem(403, "without http.token_env only localhost, 127.0.0.1 and [::1] are answered")
         if request.method not in _SAFE and not _is_own(headers):
             return problem(403, "the request was made by a page of another site")
-        if not self._sessions.token or request.url.path in _OPEN or self._has_session(headers):
+        if not self._sessions.token or path in _OPEN or self._has_session(headers):
             return None
         return _ask_for_token(request)
 

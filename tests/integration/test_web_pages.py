@@ -169,6 +169,11 @@ def test_a_program_without_the_token_is_told_so(guarded: TestClient) -> None:
     assert guarded.get("/healthz").status_code == 200
 
 
+@pytest.mark.parametrize("host", ["a/healthz?", "a/healthz#", "a/login?", "a/style.css#"])
+def test_no_address_in_the_host_header_opens_another(guarded: TestClient, host: str) -> None:
+    assert guarded.get("/api/v1/worklist", headers={"Host": host}).status_code == 401
+
+
 def test_no_page_of_another_site_changes_anything(client: TestClient, database: Database) -> None:
     bring_to(StudyState.READY, database)
 
