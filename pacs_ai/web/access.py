@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -88,7 +87,7 @@ class Access:
             return problem(403, "without http.token_env only localhost, 127.0.0.1 and [::1] are answered")
         if request.method not in _SAFE and not _is_own(headers):
             return problem(403, "the request was made by a page of another site")
-        if not self._sessions.token or path in _OPEN or self._has_session(headers):
+        if not self._sessions.token or path in _OPEN or self._has_session(request):
             return None
         return _ask_for_token(request)
 
@@ -96,12 +95,8 @@ class Access:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         return bool(self._sessions.token) and scheme.lower() == "bearer" and self._sessions.is_token(given)
 
-    def _has_session(self, headers: Headers) -> bool:
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and self._sessions.is_open(cookie.value)
+    def _has_session(self, request: Request) -> bool:
+        return self._sessions.is_open(request.cookies.get(COOKIE, ""))
 
 
 def _ask_for_token(request: Request) -> Response:

@@ -159,6 +159,16 @@ def test_with_a_token_a_browser_is_asked_for_it_once(guarded: TestClient, path: 
     assert TOKEN not in right.headers["set-cookie"]
 
 
+@pytest.mark.parametrize("beside", ['a={"b": 1}', "a b=c", "ü", "=", 'a="'])
+def test_a_cookie_of_another_service_on_the_machine_ends_no_session(guarded: TestClient, beside: str) -> None:
+    entered = guarded.post("/login", data={"token": TOKEN}, headers={"Origin": "http://pacs-ai.example:8080"})
+    ours = entered.headers["set-cookie"].partition(";")[0]
+    guarded.cookies.clear()
+
+    for cookies in (f"{beside}; {ours}", f"{ours}; {beside}"):
+        assert guarded.get("/api/v1/model", headers={"Cookie": cookies.encode()}).status_code == 200
+
+
 def test_a_program_without_the_token_is_told_so(guarded: TestClient) -> None:
     without = guarded.get("/api/v1/worklist")
     inside = guarded.get("/api/v1/worklist", headers={"Authorization": f"Bearer {TOKEN}"})
