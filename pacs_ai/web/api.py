@@ -19,7 +19,7 @@ from pacs_ai.lines.events import event_line
 from pacs_ai.lines.studies import entry_line, study_line
 from pacs_ai.naming import chosen_deliveries
 
-from .news import News
+from .news import Broadcast, News
 from .office import Office
 
 PREFIX = "/api/v1"
@@ -180,7 +180,7 @@ def _add_audit(api: APIRouter, office: Office) -> None:
 
     @api.get("/events", summary="Events of the audit log as they are written (server-sent events)")
     async def events(request: Request, last: Annotated[int, Depends(_last_seen(office))]) -> StreamingResponse:
-        return StreamingResponse(news.lines(last, request.is_disconnected), media_type="text/event-stream")
+        return Broadcast(news, last, request.is_disconnected)
 
 
 def _last_seen(office: Office) -> Callable[[Request], int]:

@@ -151,6 +151,32 @@ def test_connections_that_send_no_whole_request_keep_nobody_out_for_long(
     assert answered == 200
 
 
+def test_eight_listen_at_most_however_many_come_at_once_and_leave_their_places(
+    settings_with: Callable[..., Settings],
+) -> None:
+    service = Service(settings_with(), load=tiny, port=0, http_port=0)
+    service.start()
+    port = service.http_port
+    wait_until(lambda: get(port, "/healthz")[0] == 200)
+
+    at_once = _listeners(port, 20)
+    for _ in range(2):
+        wait_until(lambda: _listeners(port, 8) == 8)
+    service.stop()
+
+    assert at_once == 8
+
+
+def _listeners(port: int | None, number: int) -> int:
+    """How many of so many that come at once may listen; afterwards they are gone."""
+    asked = f"GET /api/v1/events HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    with ExitStack() as opened:
+        connections = [opened.enter_context(socket.create_connection((HOST, port), timeout=30)) for _ in range(number)]
+        for connection in connections:
+            connection.sendall(asked)
+        return sum(connection.recv(1024).startswith(b"HTTP/1.1 200") for connection in connections)
+
+
 def test_a_connection_is_kept_for_the_requests_that_follow_each_other(settings_with: Callable[..., Settings]) -> None:
     service = Service(settings_with(), load=tiny, port=0, http_port=0)
     service.start()
