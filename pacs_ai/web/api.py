@@ -184,11 +184,12 @@ def _add_audit(api: APIRouter, office: Office) -> None:
 
 
 def _last_seen(office: Office) -> Callable[[Request], int]:
-    """The number after which events are told: that of Last-Event-ID (HTML 9.2), or the newest."""
+    """The number after which events are told: that of Last-Event-ID (HTML 9.2), or else the newest."""
 
     def last_seen(request: Request) -> int:
-        said = request.headers.get("last-event-id", "")
-        return int(said) if said.isascii() and said.isdigit() else office.newest_event()
+        said, newest = request.headers.get("last-event-id", ""), office.newest_event()
+        is_number = said.isascii() and said.isdigit() and len(said) <= len(str(_LARGEST))
+        return min(int(said), newest) if is_number else newest
 
     return last_seen
 

@@ -5,11 +5,13 @@ import re
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from pacs_ai_storage.records import StudyState
+from pacs_ai_storage.ledger import Ledger
+from pacs_ai_storage.records import AuditEvent, StudyState
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
@@ -165,6 +167,27 @@ def test_eight_listen_at_most_however_many_come_at_once_and_leave_their_places(
     service.stop()
 
     assert at_once == 8
+
+
+@pytest.mark.parametrize("said", ["9" * 20, "9" * 5000, "-1", "newest"])
+def test_a_listener_that_saw_an_event_of_no_log_is_told_what_is_new(
+    settings_with: Callable[..., Settings], said: str
+) -> None:
+    service = Service(settings_with(), load=tiny, port=0, http_port=0)
+    service.start()
+    port = service.http_port
+    wait_until(lambda: get(port, "/healthz")[0] == 200)
+    connection = HTTPConnection(HOST, port or 0, timeout=30)
+
+    connection.request("GET", "/api/v1/events", headers={"Last-Event-ID": said})
+    answer = connection.getresponse()
+    Ledger(service.stores.database).note(AuditEvent(at=datetime.now(UTC), actor="operator", action="query-log"))
+    told = answer.readline(), answer.readline()
+    connection.close()
+    service.stop()
+
+    assert answer.status == 200
+    assert b"event: query-log\n" in told
 
 
 def _listeners(port: int | None, number: int) -> int:
