@@ -14,6 +14,7 @@ class ImpatientConnection(H11Protocol):
     """
 
     _deadline: TimerHandle | None = None
+    _unread: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The first request is waited for."""
@@ -24,11 +25,27 @@ class ImpatientConnection(H11Protocol):
         """Nothing is waited for."""
         super().connection_lost(exc)
         self._wait_no_more()
+        self._is_read()
 
     def on_response_complete(self) -> None:
         """The next request is waited for, and until then that the answer is read."""
         self._wait()
         super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """An answer that goes on is read within the same time: a listener that does not keeps a place from others."""
+        super().pause_writing()
+        self._is_read()
+        self._unread = self.loop.call_later(_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The answer is read."""
+        super().resume_writing()
+        self._is_read()
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
 
     def _wait(self) -> None:
         self._wait_no_more()

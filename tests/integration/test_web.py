@@ -10,6 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from pacs_ai_storage import audit
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.records import AuditEvent, StudyState
 from pydicom import dcmread
@@ -188,6 +189,24 @@ def test_a_listener_that_saw_an_event_of_no_log_is_told_what_is_new(
 
     assert answer.status == 200
     assert b"event: query-log\n" in told
+
+
+def test_a_listener_that_does_not_read_leaves_its_place_soon(settings_with: Callable[..., Settings]) -> None:
+    service = Service(settings_with(), load=tiny, port=0, http_port=0)
+    service.start()
+    port = service.http_port
+    wait_until(lambda: get(port, "/healthz")[0] == 200)
+    event = AuditEvent(at=datetime.now(UTC), actor="operator", action="query-log", detail="much " * 20_000)
+    with service.stores.database.change() as connection:
+        audit.append(connection, *[event] * 100)
+    asked = f"GET /api/v1/events HTTP/1.1\r\nHost: {HOST}\r\nLast-Event-ID: 0\r\n\r\n".encode()
+
+    with ExitStack() as opened:
+        for _ in range(8):
+            opened.enter_context(socket.create_connection((HOST, port))).sendall(asked)
+        wait_until(lambda: _listeners(port, 1) == 0)
+        wait_until(lambda: _listeners(port, 1) == 1, within=20)
+    service.stop()
 
 
 def _listeners(port: int | None, number: int) -> int:
