@@ -202,11 +202,15 @@ def test_a_listener_that_does_not_read_leaves_its_place_soon(settings_with: Call
     asked = f"GET /api/v1/events HTTP/1.1\r\nHost: {HOST}\r\nLast-Event-ID: 0\r\n\r\n".encode()
 
     with ExitStack() as opened:
+        begun = []
         for _ in range(8):
-            opened.enter_context(socket.create_connection((HOST, port))).sendall(asked)
-        wait_until(lambda: _listeners(port, 1) == 0)
-        wait_until(lambda: _listeners(port, 1) == 1, within=20)
+            listener = opened.enter_context(socket.create_connection((HOST, port), timeout=30))
+            listener.sendall(asked)
+            begun.append(listener.recv(12))
+        wait_until(lambda: _listeners(port, 1) == 1)
     service.stop()
+
+    assert begun == [b"HTTP/1.1 200"] * 8
 
 
 def _listeners(port: int | None, number: int) -> int:
