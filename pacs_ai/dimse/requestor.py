@@ -4,9 +4,28 @@ pynetdicom serves an N-EVENT-REPORT in a thread of its own, beside that of the a
 """
 
 import threading
+from queue import Queue
+from typing import Any
 
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
+
+_END = (None, None)
+
+
+class Messages(Queue[Any]):
+    """What has come in; the end of the connection is told to everybody who asks.
+
+    pynetdicom puts one sign of it into the queue. The association's own thread may take that away a moment before a
+    request is sent, whose answer would then be waited for as long as for one that is on its way.
+    """
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401 - as Queue has it
+        """The next message, or the end."""
+        item = super().get(block, timeout)
+        if item == _END:
+            self.put(item)
+        return item
 
 
 class Requestor(Association):
@@ -42,4 +61,5 @@ class Requestor(Association):
 def as_requestor(association: Association) -> None:
     """The association is such a one; pynetdicom builds it itself and leaves no place to name another class."""
     association._answering = threading.Lock()  # type: ignore[attr-defined]  # noqa: SLF001 - becomes our own
+    association.dimse.msg_queue.__class__ = Messages
     association.__class__ = Requestor

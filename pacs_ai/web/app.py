@@ -17,6 +17,7 @@ from .office import Office
 from .pages import build_pages
 from .problems import tell_problems
 
+_LOOKED_AT = ["GET", "HEAD"]  # monitors ask either way
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -48,12 +49,12 @@ def build_app(health: Health, measures: Measures, office: Office, *, token: str 
 
 def _add_state(app: FastAPI, health: Health, measures: Measures) -> None:
     # Plain functions: they run in threads, so that a ledger that is slow holds up its own request alone.
-    @app.get(HEALTH, include_in_schema=False)
+    @app.api_route(HEALTH, methods=_LOOKED_AT, include_in_schema=False)
     def healthz() -> Response:
         has_failed = health.has_failed()
         return JSONResponse({"status": "failed" if has_failed else "ok"}, 503 if has_failed else 200)
 
-    @app.get("/readyz", include_in_schema=False)
+    @app.api_route("/readyz", methods=_LOOKED_AT, include_in_schema=False)
     def readyz() -> Response:
         reasons = [asdict(reason) for reason in health.reasons()]
         body = {"status": "not ready" if reasons else "ready", "reasons": reasons}

@@ -1,6 +1,7 @@
 """Whoever waits for the thread of an association is not kept waiting by another thread."""
 
 from threading import Thread
+from time import monotonic
 
 import pytest
 from pynetdicom import AE
@@ -46,3 +47,15 @@ def test_its_own_thread_says_that_it_is_at_work(association: Requestor) -> None:
     association.join()
 
     assert not association._is_paused
+
+
+def test_who_asks_after_the_connection_has_ended_waits_for_no_answer(association: Requestor) -> None:
+    association.ae.dimse_timeout = 30
+    association.dimse.msg_queue.put((None, None))  # as the state machine does
+
+    by_its_own_thread = association.dimse.get_msg(block=False)
+    begun = monotonic()
+    answer = association.dimse.get_msg(block=True)
+
+    assert (by_its_own_thread, answer) == ((None, None), (None, None))
+    assert monotonic() - begun < 10
