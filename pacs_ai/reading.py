@@ -16,10 +16,13 @@ from .provenance import setup_of
 from .results.facts import Author
 from .settings import Settings
 
-_FIRST_PAUSE = 2.0  # seconds without an image
+
+def load_for_service(settings: Settings, card: ModelCard) -> Classifier:
+    """The network, ready; its largest batch runs at once, before the first study has come to rest."""
+    return load_classifier(settings, card, grows_after=0.0)
 
 
-def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
+def load_classifier(settings: Settings, card: ModelCard, *, grows_after: float | None = None) -> Classifier:
     """The network, ready; TensorFlow is loaded here and not before."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it reports on missing GPUs otherwise
     from .inference.batches import BatchingClassifier  # noqa: PLC0415 - TensorFlow takes seconds to import
@@ -29,7 +32,7 @@ def load_classifier(settings: Settings, card: ModelCard) -> Classifier:
     classifier = CardClassifier(
         card, settings.model.threshold or None, any_population=settings.model.allow_outside_population
     )
-    return BatchingClassifier(classifier, sizes=BATCH_SIZES, grows_after=_FIRST_PAUSE)
+    return BatchingClassifier(classifier, sizes=BATCH_SIZES, grows_after=grows_after)
 
 
 def build_reader(settings: Settings, card: ModelCard, classifier: Classifier, films: FilmOpener) -> Reader:

@@ -37,7 +37,7 @@ from .process import Reader, deliver_results
 from .provenance import in_words
 from .proving import MOST_AT_ONCE, ProofPolicy, Prover, note_report
 from .readers import Readers
-from .reading import build_reader, film_opener, load_classifier
+from .reading import build_reader, film_opener, load_for_service
 from .settings import Node, Settings, WebNode
 from .stores import Stores, make_data_folder, now, open_stores
 from .tally import Tally
@@ -87,7 +87,7 @@ class Service:
         self,
         settings: Settings,
         *,
-        load: Callable[[Settings, ModelCard], Classifier] = load_classifier,
+        load: Callable[[Settings, ModelCard], Classifier] = load_for_service,
         port: int | None = None,
         http_port: int | None = None,
     ) -> None:
