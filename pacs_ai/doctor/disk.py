@@ -60,7 +60,7 @@ def check_file_system(kind: str | None) -> Check:
     """Network file systems promise neither fsync nor SQLite's locks; memory does not outlast a power cut."""
     name = "disk: file system"
     if kind in _REMOTE:
-        advice = "put `data` on a local disk; a database for several machines is PostgreSQL (audit.url)"
+        advice = "put `data` on a local disk; a database on another machine is PostgreSQL (audit.url)"
         return warning(name, f"{kind}, over the network: locks and syncs may not hold", advice)
     if kind in _IN_MEMORY:
         return warning(name, f"{kind}: in memory, gone at a power cut", "put `data` on a disk")

@@ -1,5 +1,6 @@
 """A ledger and a data folder that do not belong together are found out before anything is claimed or removed."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,10 +66,15 @@ def test_a_folder_that_takes_the_place_of_a_lost_one_is_told_how(
     other = tmp_path / "other"
     other.mkdir()
     pair(database, folder)
+    with pytest.raises(NotPaired) as refused:
+        pair(database, other)
+    told = re.search(r"write (\w+) into (\S+):", str(refused.value))
+    assert told is not None
 
-    (other / MARK_NAME).write_text(f"{mark_of(database)}\n", encoding="ascii")
-
+    Path(told[2]).write_text(f"{told[1]}\n", encoding="ascii")  # as somebody does who follows that
     pair(database, other)
+
+    assert (told[1], Path(told[2])) == (mark_of(database), other / MARK_NAME)
 
 
 def test_a_new_ledger_is_refused_where_the_files_are_those_of_another(folder: Path, tmp_path: Path) -> None:
