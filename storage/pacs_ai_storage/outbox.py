@@ -1,11 +1,13 @@
 """The outbox: one row per object and node, from queued to accepted; it survives restarts."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
 
 from . import audit
 from .database import Database
@@ -27,6 +29,8 @@ from .records import AuditEvent, DeliveredForm, Delivery, DeliveryState
 from .rows import delivery
 from .schema import deliveries
 
+_AT_ONCE = 250
+_BREATH_SECONDS = 0.01
 _ACCEPTABLE = (DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.CANCELLED)
 
 
@@ -104,10 +108,7 @@ class Outbox:
     def give_up(self, failed: Sequence[Delivery], now: datetime, detail: str) -> None:
         """Each is FAILED and stays listed until it is retried or cancelled."""
         with self._database.change() as connection:
-            for item in failed:
-                values = {"state": DeliveryState.FAILED, "attempts": item.attempts + 1, "detail": detail}
-                if change_delivery(connection, item, DeliveryState.PENDING, unreachable_since=None, **values):
-                    append_event(connection, item, "deliver", "given up", now, detail)
+            _give_up_all(connection, failed, now, detail)
 
     def attempts_on(self, node: str) -> int:
         """How often the node was tried in vain since it was last there."""
@@ -120,30 +121,27 @@ class Outbox:
 
         Returns how many deliveries have failed so.
         The audit log says so of the node at each try, and of each object once.
+        Other transactions find room between portions; what a stop leaves over is due as before.
         """
-        waiting = and_(
-            _pending(node), or_(deliveries.c.next_attempt_at <= until, deliveries.c.unreachable_since.is_not(None))
-        )
+        tried = AuditEvent(at=now, actor=node, action="deliver", outcome="unreachable", detail=detail)
         with self._database.change() as connection:
-            given_up = _give_up_all(connection, and_(waiting, deliveries.c.queued_at <= queued_after), now, detail)
-            for row in connection.execute(
-                joined_deliveries().where(waiting, deliveries.c.unreachable_since.is_(None))
-            ).all():
-                append_event(connection, delivery(row), "deliver", "postponed", now, detail)
-            connection.execute(
-                update(deliveries)
-                .where(waiting)
-                .values(
-                    attempts=deliveries.c.attempts + 1,
-                    next_attempt_at=until,
-                    detail=detail,
-                    unreachable_since=func.coalesce(deliveries.c.unreachable_since, now),
-                )
-            )
-            audit.append(
-                connection, AuditEvent(at=now, actor=node, action="deliver", outcome="unreachable", detail=detail)
-            )
-            return given_up
+            audit.append(connection, tried)
+        given_up = self._in_portions(partial(_give_up_over, node, until, now, detail, queued_after))
+        self._in_portions(partial(_hold_new, node, until, now, detail))
+        self._in_portions(partial(_hold_known, node, until, detail))
+        return given_up
+
+    def _in_portions(self, change: Callable[[Connection], int]) -> int:
+        """The change was made, some rows in each transaction, until few were left; returns how many."""
+        changed = 0
+        while True:
+            with self._database.change() as connection:
+                portion = change(connection)
+            changed += portion
+            if portion < _AT_ONCE:
+                return changed
+            # Who waits for a lock of this process gets it only while nobody asks for it.
+            time.sleep(_BREATH_SECONDS)
 
     def retry(self, choice: Choice, now: datetime, *, actor: str) -> int:
         """What was given up, or waits, is due now and has all its time again; returns how many deliveries."""
@@ -198,14 +196,52 @@ def _note_acceptance(
             remember(connection, item.node, item.object.kind, form, now)
 
 
-def _give_up_all(connection: Connection, condition: ColumnElement[bool], now: datetime, detail: str) -> int:
-    rows = connection.execute(joined_deliveries().where(condition)).all()
-    for row in rows:
-        item = delivery(row)
+def _give_up_all(connection: Connection, failed: Sequence[Delivery], now: datetime, detail: str) -> None:
+    for item in failed:
         values = {"state": DeliveryState.FAILED, "attempts": item.attempts + 1, "detail": detail}
-        change_delivery(connection, item, DeliveryState.PENDING, unreachable_since=None, **values)
-        append_event(connection, item, "deliver", "given up", now, detail)
-    return len(rows)
+        if change_delivery(connection, item, DeliveryState.PENDING, unreachable_since=None, **values):
+            append_event(connection, item, "deliver", "given up", now, detail)
+
+
+def _waiting(node: str, until: datetime) -> ColumnElement[bool]:
+    """What does not wait until then yet, and is due before or waits for the node to be there again."""
+    is_before = or_(deliveries.c.next_attempt_at < until, deliveries.c.unreachable_since.is_not(None))
+    return and_(_pending(node), deliveries.c.next_attempt_at != until, is_before)
+
+
+def _give_up_over(
+    node: str, until: datetime, now: datetime, detail: str, queued_after: datetime, connection: Connection
+) -> int:
+    is_over = and_(_waiting(node, until), deliveries.c.queued_at <= queued_after)
+    over = [delivery(row) for row in connection.execute(joined_deliveries().where(is_over).limit(_AT_ONCE))]
+    _give_up_all(connection, over, now, detail)
+    return len(over)
+
+
+def _hold_new(node: str, until: datetime, now: datetime, detail: str, connection: Connection) -> int:
+    is_new = and_(_waiting(node, until), deliveries.c.unreachable_since.is_(None))
+    new = [delivery(row) for row in connection.execute(joined_deliveries().where(is_new).limit(_AT_ONCE))]
+    for item in new:
+        append_event(connection, item, "deliver", "postponed", now, detail)
+    uids = [item.object.sop_instance_uid for item in new]
+    return _hold(connection, node, uids, until, detail, unreachable_since=now)
+
+
+def _hold_known(node: str, until: datetime, detail: str, connection: Connection) -> int:
+    is_known = and_(_waiting(node, until), deliveries.c.unreachable_since.is_not(None))
+    uids = connection.scalars(select(deliveries.c.sop_instance_uid).where(is_known).limit(_AT_ONCE)).all()
+    return _hold(connection, node, uids, until, detail)
+
+
+def _hold(
+    connection: Connection, node: str, uids: Sequence[str], until: datetime, detail: str, **values: datetime
+) -> int:
+    # Each row by its key: a list of keys would be looked for among all that wait.
+    this = and_(_pending(node), deliveries.c.sop_instance_uid == bindparam("this"))
+    change = update(deliveries).where(this).values(next_attempt_at=until, detail=detail, **values)
+    if uids:
+        connection.execute(change.values(attempts=deliveries.c.attempts + 1), [{"this": uid} for uid in uids])
+    return len(uids)
 
 
 def _named(choice: Choice, *states: DeliveryState) -> ColumnElement[bool]:
