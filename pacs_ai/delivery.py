@@ -12,7 +12,7 @@ from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import DeliveredForm, Delivery
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
-from .errors import PeerRefused, PeerUnreachable
+from .errors import LONGEST_REST, PeerRefused, PeerUnreachable
 from .parcels import Answer, Form, Parcel, SendOutcome
 from .results.capture import uncompressed
 from .results.ladder import RUNGS, lower_uid, lowered_file
@@ -56,10 +56,22 @@ class RetryPolicy:
     chance: Callable[[], float] = the_whole
     insist: Callable[[Callable[[], None]], None] = at_once
 
+    @property
+    def farthest(self) -> timedelta:
+        """The longest that a delivery ever waits for its next try."""
+        return max(self.longest, LONGEST_REST)
+
     def pause(self, attempts: int) -> timedelta:
         """How long to wait after that many failed attempts before this one."""
         doubled = self.first.total_seconds() * 2.0 ** min(attempts, 64)
-        return timedelta(seconds=min(doubled, self.longest.total_seconds()) * (1 + self.chance()) / 2)
+        return self._drawn(timedelta(seconds=min(doubled, self.longest.total_seconds())))
+
+    def pause_after(self, absence: timedelta) -> timedelta:
+        """How long to wait for a node that has been away for so long: as long again, which doubles as well."""
+        return self._drawn(min(self.first + max(absence, timedelta()), self.longest))
+
+    def _drawn(self, pause: timedelta) -> timedelta:
+        return pause * (1 + self.chance()) / 2
 
     def is_over(self, delivery: Delivery, now: datetime) -> bool:
         """Whether the delivery has been tried for long enough."""
@@ -167,19 +179,30 @@ def wait_for_node(
 
     `at_least` is how long the node asks to be left alone.
     """
-    until = now + max(retry.pause(outbox.attempts_on(node)), at_least or timedelta())
+    absence = now - (outbox.away_since(node) or now)
+    until = now + max(retry.pause_after(absence), at_least or timedelta())
     given_up = outbox.hold(node, until, now, detail, queued_after=now - retry.give_up_after)
     log.warning("node %s is away; what is due to it waits until %s", node, f"{until.astimezone():%Y-%m-%d %H:%M:%S}")
     if given_up:
         _log_given_up(given_up, node)
 
 
-def try_later(due: Sequence[Delivery], detail: str, outbox: Outbox, retry: RetryPolicy, now: datetime) -> None:
+def try_later(
+    due: Sequence[Delivery],
+    detail: str,
+    outbox: Outbox,
+    retry: RetryPolicy,
+    now: datetime,
+    *,
+    at_least: timedelta | None = None,
+) -> None:
     """Each delivery is tried again after its pause, or given up when its time is over."""
+    soonest = now + (at_least or timedelta())
     over = [delivery for delivery in due if retry.is_over(delivery, now)]
     if over:
         _give_up(over, detail, outbox, now)
-    again = [(delivery, now + retry.pause(delivery.attempts)) for delivery in due if not retry.is_over(delivery, now)]
+    patient = [delivery for delivery in due if not retry.is_over(delivery, now)]
+    again = [(delivery, max(now + retry.pause(delivery.attempts), soonest)) for delivery in patient]
     if again:
         outbox.postpone(again, now, detail)
 
@@ -191,7 +214,7 @@ def settle_association(
     if isinstance(error, PeerRefused):
         _give_up(share, str(error), outbox, now)
     elif error is not None:
-        try_later(share, str(error), outbox, retry, now)
+        try_later(share, str(error), outbox, retry, now, at_least=error.retry_after)
 
 
 def _give_up(failed: Sequence[Delivery], detail: str, outbox: Outbox, now: datetime) -> None:

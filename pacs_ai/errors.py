@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+LONGEST_REST = timedelta(hours=1)  # that a node can ask for
+
 
 class PacsAiError(Exception):
     """The root: the command line prints it and ends with `exit_code`."""
@@ -22,7 +24,10 @@ class NotFound(PacsAiError):
 
 
 class PeerUnreachable(PacsAiError):
-    """A node that could not be reached or took nothing; `retry_after` is how long it asks to be left alone."""
+    """A node that could not be reached or took nothing; `retry_after` is how long it asks to be left alone.
+
+    At most LONGEST_REST.
+    """
 
     exit_code = 4
 

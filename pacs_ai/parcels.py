@@ -1,11 +1,13 @@
 """What goes to a node and what came of it, whichever way the node is spoken to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from pydicom.dataset import Dataset
+
+from .errors import PeerUnreachable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +70,14 @@ class Wanted:
     study_instance_uid: str
     series_instance_uid: str
     sop_instance_uid: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What a node said when it was asked for instances: the UIDs of those that it has, and why it said nothing of some.
+
+    What is in neither it does not have.
+    """
+
+    known: set[str] = field(default_factory=set)
+    unanswered: dict[str, PeerUnreachable] = field(default_factory=dict)

@@ -273,7 +273,7 @@ def deliver_results(
 
     The studies are shared out over a few associations: a PACS syncs each instance to its disk before it answers.
     """
-    due = outbox.due(node.name, now(), farthest=retry.longest)
+    due = outbox.due(node.name, now(), farthest=retry.farthest)
     shares = by_study(due, retry.associations)
     is_proof_asked = node.proof != "none"
 

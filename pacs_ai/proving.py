@@ -18,7 +18,7 @@ from .dimse.sender import Sender
 from .errors import PeerUnreachable
 from .header import text
 from .kept import kept_header
-from .parcels import Wanted
+from .parcels import Found, Wanted
 from .settings import Node, WebNode
 
 MOST_AT_ONCE = 256
@@ -38,7 +38,7 @@ class ProofPolicy:
     @property
     def farthest(self) -> timedelta:
         """The longest that a delivery ever waits to be asked for again."""
-        return max(self.first, self.within, self.retry.longest)
+        return max(self.first, self.within, self.retry.farthest)
 
     def next_time(self, delivery: Delivery, now: datetime) -> datetime:
         """When to ask again: after as long as it has taken already."""
@@ -68,19 +68,22 @@ class Prover:
 
     def _prove_by_query(self, due: Sequence[Delivery]) -> None:
         asked = [(item, wanted) for item in due if (wanted := self._wanted(item)) is not None]
-        try:
-            found = self._find([wanted for _, wanted in asked])
-        except PeerUnreachable as error:
-            self._ask_later(due, str(error))
-            return
+        found = self._find([wanted for _, wanted in asked])
         query = _QUERIES[self.node.proof]
-        self.proofs.prove([item for item in due if _delivered(item).sop_instance_uid in found], self.now(), query)
-        missing = [item for item in due if _delivered(item).sop_instance_uid not in found]
+        self.proofs.prove([item for item in due if _delivered(item).sop_instance_uid in found.known], self.now(), query)
+        self._ask_again_where_unanswered(due, found)
+        said = found.known | found.unanswered.keys()
+        missing = [item for item in due if _delivered(item).sop_instance_uid not in said]
         late = [item for item in missing if self._is_late(item)]
         self._ask_later([item for item in missing if item not in late], f"not found by {query} yet")
         send_again(late, f"not found by {query}", self.proofs, self.policy.retry, self.now())
 
-    def _find(self, wanted: Sequence[Wanted]) -> set[str]:
+    def _ask_again_where_unanswered(self, due: Sequence[Delivery], found: Found) -> None:
+        for error in dict.fromkeys(found.unanswered.values()):
+            items = [item for item in due if found.unanswered.get(_delivered(item).sop_instance_uid) is error]
+            self._ask_later(items, str(error), at_least=error.retry_after)
+
+    def _find(self, wanted: Sequence[Wanted]) -> Found:
         if isinstance(self.node, WebNode):
             return search.find_instances(self.node, wanted)
         return finder.find_instances(self.sender, self.node, wanted)
@@ -116,12 +119,13 @@ class Prover:
         """What the node keeps is proved, what it does not is sent again; what it says nothing of is asked for later."""
         note_report(report, self.proofs, self.policy.retry, self.now())
 
-    def _ask_later(self, items: Sequence[Delivery], detail: str) -> None:
+    def _ask_later(self, items: Sequence[Delivery], detail: str, *, at_least: timedelta | None = None) -> None:
         now = self.now()
+        soonest = now + (at_least or timedelta())
         over = [item for item in items if self.policy.retry.is_over(item, now)]
         if over:
             self.proofs.give_up(over, now, f"accepted and not proved: {detail}")
-        again = [(item, self.policy.next_time(item, now)) for item in items if item not in over]
+        again = [(item, max(self.policy.next_time(item, now), soonest)) for item in items if item not in over]
         if again:
             self.proofs.ask_again(again, detail)
 

@@ -8,17 +8,17 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
+from typing import Any
 
 import httpx
 
 from pacs_ai import __version__
-from pacs_ai.errors import PeerUnreachable, SettingsError
+from pacs_ai.errors import LONGEST_REST, PeerUnreachable, SettingsError
 from pacs_ai.nodes import NodeTls, WebNode, token_of
 from pacs_ai.tls import client_context, failure_of
 
 DICOM_JSON = "application/dicom+json"
 _MOST_BYTES = 16 << 20
-_LONGEST_WAIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +58,17 @@ class Connection:
 
     def get(self, path: str, query: Mapping[str, str]) -> Reply:
         """The answer to a search. Raises PeerUnreachable without a connection, AnswerLost without an answer."""
-        return self._exchange(self._client.build_request("GET", f"{self._node.url}{path}", params=dict(query)))
+        return self._exchange("GET", path, params=dict(query))
 
     def post(self, path: str, content: Iterable[bytes], *, length: int, content_type: str) -> Reply:
         """The answer to a body that is sent as it is made. Raises as `get`, and whatever `content` does."""
         # Not every archive takes a body of unknown length, for which httpx would choose chunks.
         headers = {"Content-Type": content_type, "Content-Length": str(length)}
-        url = f"{self._node.url}{path}"
-        return self._exchange(self._client.build_request("POST", url, content=iter(content), headers=headers))
+        return self._exchange("POST", path, content=iter(content), headers=headers)
 
-    def _exchange(self, request: httpx.Request) -> Reply:
+    def _exchange(self, method: str, path: str, **said: Any) -> Reply:  # noqa: ANN401 - as httpx takes it
         try:
+            request = self._client.build_request(method, f"{self._node.url}{path}", **said)
             response = self._client.send(request, stream=True)
             try:
                 body = self._body_of(response)
@@ -139,9 +139,9 @@ def _retry_after(headers: httpx.Headers) -> timedelta | None:
     """Seconds, or the time between two dates of the node's own clock; at most an hour."""
     said = headers.get("Retry-After", "").strip()
     if said.isascii() and said.isdigit():
-        return min(timedelta(seconds=min(int(said[:9]), 10**8)), _LONGEST_WAIT)
+        return min(timedelta(seconds=min(int(said[:9]), 10**8)), LONGEST_REST)
     try:
         waiting = parsedate_to_datetime(said) - parsedate_to_datetime(headers.get("Date", ""))
     except (TypeError, ValueError, OverflowError):  # of a year that no calendar has
         return None
-    return max(timedelta(), min(waiting, _LONGEST_WAIT))
+    return max(timedelta(), min(waiting, LONGEST_REST))

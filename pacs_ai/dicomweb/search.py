@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pacs_ai.answers import HttpAnswer, http_answer_to
 from pacs_ai.errors import PeerRefused, PeerUnreachable
 from pacs_ai.nodes import WebNode
-from pacs_ai.parcels import Wanted
+from pacs_ai.parcels import Found, Wanted
 
 from .client import Connection, Reply, WebLimits, connected
 from .statements import read_items, read_matches
@@ -16,13 +16,30 @@ _NO_STUDY = "2.25.1"  # nobody's: the answer to a question for it holds no patie
 _FOUND, _NOTHING_FOUND, _NOT_FOUND = 200, 204, 404
 
 
-def find_instances(node: WebNode, wanted: Sequence[Wanted], limits: WebLimits | None = None) -> set[str]:
-    """The SOP Instance UIDs of those that the node knows, one question for each over one connection.
+def find_instances(node: WebNode, wanted: Sequence[Wanted], limits: WebLimits | None = None) -> Found:
+    """Which of those the node knows, one question for each over one connection.
 
-    Raises PeerUnreachable when the node does not say, PeerRefused when it takes no queries.
+    A question that fails leaves the others as they are; where the node is away, or takes no queries, the rest is open.
     """
-    with connected(node, limits or WebLimits()) as connection:
-        return {item.sop_instance_uid for item in wanted if is_known(connection, node, item)}
+    found = Found()
+    left = list(wanted)
+    try:
+        with connected(node, limits or WebLimits()) as connection:
+            while left:
+                _ask(connection, node, left[0], found)
+                left.pop(0)
+    except PeerUnreachable as error:
+        found.unanswered |= {item.sop_instance_uid: error for item in left}
+    return found
+
+
+def _ask(connection: Connection, node: WebNode, wanted: Wanted, found: Found) -> None:
+    """The answer to one question is noted; raises PeerUnreachable where no other would be answered."""
+    try:
+        if is_known(connection, node, wanted):
+            found.known.add(wanted.sop_instance_uid)
+    except QuestionFailed as error:
+        found.unanswered[wanted.sop_instance_uid] = error
 
 
 def is_known(connection: Connection, node: WebNode, wanted: Wanted) -> bool:
@@ -60,9 +77,15 @@ def _ask_for_nothing(connection: Connection) -> Reply:
     return connection.get("/studies", {"StudyInstanceUID": _NO_STUDY, "limit": "1"})
 
 
+class QuestionFailed(PeerUnreachable):
+    """A question that was not answered, by a node that may answer the next."""
+
+
 def _refusal(node: WebNode, reply: Reply) -> PeerUnreachable:
     if reply.status == _FOUND:
         return PeerUnreachable(f"{node.address} answered QIDO-RS with 200 and no DICOM JSON")
+    if http_answer_to(reply.status) in (HttpAnswer.REQUEST_FAILED, HttpAnswer.REQUEST_REFUSED):
+        return QuestionFailed(f"{node.address} answered QIDO-RS with {reply.status}", retry_after=reply.retry_after)
     return refusal_of(node, reply, "QIDO-RS")
 
 

@@ -1,12 +1,14 @@
 """Store Instances as user agent: kept files go out as they lie on disk, and each gets its own outcome (PS3.18 10.5)."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
+from time import monotonic
 
 from pydicom.dataset import Dataset
 
@@ -17,7 +19,7 @@ from pacs_ai.answers import (
     answer_to,
     http_answer_to,
 )
-from pacs_ai.errors import LimitExceeded, NotDicom, PeerUnreachable
+from pacs_ai.errors import LONGEST_REST, LimitExceeded, NotDicom, PeerUnreachable
 from pacs_ai.header import PARSE_ERRORS, text
 from pacs_ai.imaging.film import read_header
 from pacs_ai.nodes import WebNode
@@ -35,11 +37,30 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _ASKS_FOR_ANOTHER_FORM = {SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED}
 
 
-class WebSender:
-    """Our side as user agent."""
+class _Rest:
+    """Until when a node has asked to be left alone; over all of its associations, whoever was told so."""
 
-    def __init__(self, limits: WebLimits | None = None) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until = 0.0
+
+    def ask_for(self, rest: timedelta | None) -> None:
+        """Nothing is sent for so long."""
+        if rest is not None:
+            self._until = self._clock() + rest.total_seconds()
+
+    @property
+    def left(self) -> timedelta:
+        """None is longer than a node can ask for, wherever the clock goes."""
+        return timedelta(seconds=max(0.0, min(self._until - self._clock(), LONGEST_REST.total_seconds())))
+
+
+class WebSender:
+    """Our side as user agent; `clock` counts seconds."""
+
+    def __init__(self, limits: WebLimits | None = None, *, clock: Callable[[], float] = monotonic) -> None:
         self._limits = limits or WebLimits()
+        self._rest = _Rest(clock)
 
     def send(self, node: WebNode, parcels: Sequence[Parcel]) -> Iterator[SendOutcome]:
         """One outcome for each parcel, in their order, as each request is answered.
@@ -47,7 +68,7 @@ class WebSender:
         Raises PeerUnreachable when the node takes nothing for the moment, PeerRefused when it never will.
         """
         with connected(node, self._limits) as connection:
-            storing = _Storing(node=node, connection=connection)
+            storing = _Storing(node=node, connection=connection, rest=self._rest)
             for batch in _batches(parcels, node.max_request_mb << 20):
                 yield from storing.store(batch)
 
@@ -100,6 +121,7 @@ class _Storing:
 
     node: WebNode
     connection: Connection
+    rest: _Rest
     refused: set[tuple[str, str]] = field(default_factory=set)
     is_silent: bool = False
 
@@ -155,6 +177,9 @@ class _Storing:
         """One verdict for each, from one request."""
         if not attempts:
             return []
+        if left := self.rest.left:
+            message = f"{self.node.address} has asked to be left alone"
+            raise PeerUnreachable(message, retry_after=left)
         if self.is_silent:  # a time limit is not waited for once more for each study
             return [_not_sent("the node did not answer the request before")] * len(attempts)
         try:
@@ -176,7 +201,9 @@ class _Storing:
 
     def _read(self, attempts: Sequence[_Attempt], reply: Reply) -> list[_Verdict]:
         if http_answer_to(reply.status) in (HttpAnswer.NODE_AWAY, HttpAnswer.NODE_REFUSES):
-            raise refusal_of(self.node, reply, "STOW-RS")
+            refusal = refusal_of(self.node, reply, "STOW-RS")
+            self.rest.ask_for(refusal.retry_after)
+            raise refusal
         said = read_statements(reply.body)
         return [self._unless_there(attempt, reply, _verdict(attempt, reply, said)) for attempt in attempts]
 

@@ -61,8 +61,9 @@ def _text(item: dict[str, Any], tag: str) -> str:
 
 
 def _reason(item: dict[str, Any]) -> int:
+    """Never 0, which would be success: what stands among the failed was not stored."""
     try:
-        return int(next(iter(_values(item, _FAILURE_REASON)), _PROCESSING_FAILURE))
+        return int(next(iter(_values(item, _FAILURE_REASON)), 0)) or _PROCESSING_FAILURE
     except (TypeError, ValueError, OverflowError):  # of infinity, which Python's JSON knows
         return _PROCESSING_FAILURE
 

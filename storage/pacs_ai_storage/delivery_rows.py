@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Select, and_, case, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, and_, case, insert, select, update
 
 from . import audit
 from .database import Database
@@ -45,7 +45,10 @@ def joined_by_priority() -> Select[tuple[object, ...]]:
 
 
 def bring_back(database: Database, node: str, state: DeliveryState, now: datetime, farthest: timedelta) -> None:
-    """What waits for a time later than the farthest is due now: the clock was set back since."""
+    """What waits for a time later than the farthest is due now: the clock was set back since.
+
+    Nothing of it was queued or sent in a time to come either, from which its patience would be counted.
+    """
     is_ahead = and_(
         deliveries.c.node == node, deliveries.c.state == state, deliveries.c.next_attempt_at > now + farthest
     )
@@ -53,7 +56,19 @@ def bring_back(database: Database, node: str, state: DeliveryState, now: datetim
         if connection.execute(select(deliveries.c.node).where(is_ahead).limit(1)).first() is None:
             return
     with database.change() as connection:
-        connection.execute(update(deliveries).where(is_ahead).values(next_attempt_at=now))
+        connection.execute(
+            update(deliveries)
+            .where(is_ahead)
+            .values(
+                next_attempt_at=now,
+                queued_at=_not_after(deliveries.c.queued_at, now),
+                sent_at=_not_after(deliveries.c.sent_at, now),
+            )
+        )
+
+
+def _not_after(moment: Column[datetime], now: datetime) -> ColumnElement[datetime]:
+    return case((moment > now, now), else_=moment)
 
 
 def delivered_columns(form: DeliveredForm | None) -> dict[str, object]:

@@ -110,11 +110,10 @@ class Outbox:
         with self._database.change() as connection:
             _give_up_all(connection, failed, now, detail)
 
-    def attempts_on(self, node: str) -> int:
-        """How often the node was tried in vain since it was last there."""
-        waiting = and_(_pending(node), deliveries.c.unreachable_since.is_not(None))
+    def away_since(self, node: str) -> datetime | None:
+        """When the node was first tried in vain since it was last there; None where nothing waits for that."""
         with self._database.read() as connection:
-            return connection.execute(select(func.max(deliveries.c.attempts)).where(waiting)).scalar() or 0
+            return connection.execute(select(func.min(deliveries.c.unreachable_since)).where(_pending(node))).scalar()
 
     def hold(self, node: str, until: datetime, now: datetime, detail: str, *, queued_after: datetime) -> int:
         """The node is away: all that is due to it waits until the same time, and what was queued before is FAILED.

@@ -26,6 +26,8 @@ class Keeper(Archive):
 
     forgets: bool = False
     silent: bool = False
+    never_ends: bool = False
+    fails_to_find: set[str] = field(default_factory=set)
     lacks: set[str] = field(default_factory=set)
     reports_to: int | None = None
     status: int = 0x0000
@@ -46,6 +48,11 @@ class Keeper(Archive):
         asked = event.identifier
         self.queries.append(asked)
         wanted = asked["SOPInstanceUID"].value
+        if wanted in self.fails_to_find:
+            yield 0xC000, None
+            return
+        while self.never_ends:
+            yield 0xFF00, asked
         for instance in [wanted] if isinstance(wanted, str) else wanted:
             held = self.holds.get(instance)
             if held is None or held.SeriesInstanceUID != asked.SeriesInstanceUID:

@@ -177,12 +177,12 @@ def kept_object(dataset: Dataset, kind: str, store: InstanceStore) -> ResultObje
     )
 
 
-def read_study(store: InstanceStore, ledger: Ledger, clock: Clock) -> list[ResultObject]:
+def read_study(store: InstanceStore, ledger: Ledger, clock: Clock, *, study: str = STUDY) -> list[ResultObject]:
     """A study is READY, with a capture and a report as they are built, both for the node "archive"."""
-    header = make_header(make_film(StudyInstanceUID=STUDY))
+    header = make_header(make_film(StudyInstanceUID=study, SOPInstanceUID=f"{study}.1.1"))
     made = zip(("capture", "report"), make_results(header), strict=True)
     objects = [kept_object(dataset, kind, store) for kind, dataset in made]
-    ledger.record(arrived(at=clock()))
+    ledger.record(arrived(study=study, at=clock()))
     claimed = claim(ledger, clock.pass_by(2))
     ledger.keep_results(claimed, read_as_positive(claimed, *objects), ["archive"], clock())
     return objects

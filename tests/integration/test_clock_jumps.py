@@ -186,6 +186,7 @@ def test_what_waits_for_its_proof_is_asked_for_soon_when_the_clock_goes_back(
     outbox.accept_unproved(sent, STABLE, "0x0000", prove_at=STABLE + timedelta(seconds=1))
 
     (due,) = proofs.due("pacs", BACK, farthest=RETRY.longest)
+    assert (due.queued_at, due.sent_at) == (BACK, BACK)
     proofs.prove([due], BACK, "C-FIND")
 
     assert seen(database).study.state is StudyState.DELIVERED

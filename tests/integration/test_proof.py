@@ -20,6 +20,7 @@ from pynetdicom import evt
 from pynetdicom.presentation import build_context
 
 from pacs_ai.delivery import RetryPolicy
+from pacs_ai.dimse import finder
 from pacs_ai.dimse.commitment import (
     PUSH_MODEL,
     PUSH_MODEL_INSTANCE,
@@ -44,6 +45,7 @@ from .waiting import wait_until
 
 RETRY = RetryPolicy(first=timedelta(seconds=5), longest=timedelta(seconds=30), give_up_after=timedelta(minutes=30))
 WITHIN = 60
+one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @dataclass
@@ -156,6 +158,30 @@ def test_a_node_that_forgets_gets_everything_again_with_the_same_bytes(bench: Be
     assert bench.keeper.received[:2] == bench.keeper.received[2:]
     assert bench.proofs() == ["not proved"] * 2 + ["proved"] * 2
     assert bench.study is StudyState.DELIVERED
+
+
+@one_database
+def test_a_query_that_fails_takes_no_proof_from_the_others(bench: Bench) -> None:
+    bench.keeper.fails_to_find = {item.sop_instance_uid for item in bench.objects if item.kind == "capture"}
+    with keeping(bench.keeper, FIND):
+        bench.deliver()
+        bench.prove()
+
+    rows = {item.object.kind: item for item in seen(bench.database).deliveries}
+    assert (rows["report"].state, rows["capture"].state) == (DeliveryState.ACCEPTED, DeliveryState.SENT)
+    assert "ended the C-FIND with 0xC000" in str(rows["capture"].detail)
+
+
+@one_database
+def test_a_node_that_never_ends_its_answer_has_not_answered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finder, "_MOST_ANSWERS", 50)
+    bench.keeper.never_ends = True
+    with keeping(bench.keeper, FIND):
+        bench.deliver()
+        bench.prove()
+
+    assert set(bench.states) == {DeliveryState.SENT}
+    assert "did not end the C-FIND" in str(seen(bench.database).deliveries[0].detail)
 
 
 def test_a_node_has_time_to_find_what_it_was_sent(bench: Bench) -> None:

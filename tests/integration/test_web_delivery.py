@@ -1,6 +1,6 @@
 """Results of a study go to a DICOMweb node through the outbox: accepted once, proved by QIDO-RS, sent again if not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from pacs_ai.process import deliver_results
 from pacs_ai.proving import ProofPolicy, Prover
 from tests.fakes import Clock
 
-from .studies import actions, read_study, seen
+from .studies import STUDY, actions, read_study, seen
 from .web_archive import WebArchive, taking
 
 RETRY = RetryPolicy(first=timedelta(seconds=5), longest=timedelta(seconds=30), give_up_after=timedelta(minutes=30))
@@ -40,12 +40,16 @@ class Bench:
     archive: WebArchive
     objects: list[ResultObject]
     proof: str = "qido"
+    retry: RetryPolicy = RETRY
+
+    def __post_init__(self) -> None:
+        limits = WebLimits(connect=5, silence=20, answer=20)
+        self.sender = WebSender(limits, clock=lambda: self.clock().timestamp())
 
     def deliver(self, after: float = 0) -> int:
         self.clock.pass_by(after)
         node, outbox = self.archive.node_with(proof=self.proof), Outbox(self.database)
-        limits = WebLimits(connect=5, silence=20, answer=20)
-        return deliver_results(node, outbox, self.store, WebSender(limits), RETRY, self.clock)
+        return deliver_results(node, outbox, self.store, self.sender, self.retry, self.clock)
 
     def prove(self, after: float = 1) -> int:
         self.clock.pass_by(after)
@@ -163,6 +167,62 @@ def test_a_web_node_that_lets_nobody_in_or_is_busy_is_waited_for_as_long_as_it_a
     assert "401: it does not accept" in str(locked.detail)
     assert bench.states == {DeliveryState.SENT}
     assert len(bench.archive.requests) == 1
+
+
+@one_database
+@pytest.mark.parametrize("associations", [1, 2])
+def test_nothing_shortens_the_hour_for_which_a_web_node_asks(bench: Bench, associations: int) -> None:
+    bench.archive.statuses, bench.archive.headers = [503], {"Retry-After": "3600"}
+    bench.retry = replace(RETRY, associations=associations)
+    with taking(bench.archive):
+        bench.deliver()
+        assert [bench.deliver(after=0.1) for _ in range(5)] == [0] * 5
+        read_study(bench.store, Ledger(bench.database), bench.clock, study=f"{STUDY}.2")
+        tried = [bench.deliver(after=1) for _ in range(2)]
+        early = len(bench.archive.instances)
+        bench.archive.headers = {}
+        bench.deliver(after=3600)
+
+    assert tried[0] > 0
+    assert early == 0
+    assert bench.states == {DeliveryState.SENT}
+
+
+@one_database
+def test_what_a_web_node_names_among_the_failed_is_not_accepted_whatever_the_reason(bench: Bench) -> None:
+    bench.archive.reasons = lambda _instance: 0
+    with taking(bench.archive):
+        bench.deliver()
+
+    assert bench.states == {DeliveryState.PENDING}
+    assert "409 0x0110" in str(bench.rows["report"].detail)
+
+
+@one_database
+def test_a_question_that_fails_takes_no_proof_from_the_others(bench: Bench) -> None:
+    bench.archive.fails_to_find = {item.sop_instance_uid for item in bench.objects if item.kind == "capture"}
+    with taking(bench.archive):
+        bench.deliver()
+        bench.prove()
+
+    proved, asked = bench.rows["report"], bench.rows["capture"]
+    assert (proved.state, asked.state) == (DeliveryState.ACCEPTED, DeliveryState.SENT)
+    assert "answered QIDO-RS with 500" in str(asked.detail)
+
+
+@one_database
+def test_what_a_web_node_answers_to_a_question_too_is_to_be_left_alone_for_as_long_as_it_says(bench: Bench) -> None:
+    with taking(bench.archive):
+        bench.deliver()
+        bench.archive.query_status, bench.archive.headers = 503, {"Retry-After": "600"}
+        bench.prove()
+        asked = len(bench.archive.queries)
+        bench.archive.query_status = 200
+        assert bench.prove(after=598) == 0
+        bench.prove(after=2)
+
+    assert asked == 1
+    assert bench.states == {DeliveryState.ACCEPTED}
 
 
 @one_database

@@ -460,7 +460,7 @@ def test_qido_finds_what_is_there_under_its_study_and_series(films: Callable[...
             [wanted, replace(wanted, sop_instance_uid=lost.sop_instance_uid), replace(wanted, study_instance_uid="..")],
         )
 
-    assert found == {known.sop_instance_uid}
+    assert (found.known, found.unanswered) == ({known.sop_instance_uid}, {})
     assert len(archive.queries) == 2
 
 
@@ -471,10 +471,25 @@ def test_a_node_that_does_not_answer_queries_has_not_said_that_it_lacks_anything
     wanted = Wanted(study_instance_uid="1.2", series_instance_uid="1.3", sop_instance_uid="1.4")
 
     with taking(WebArchive(query_status=status)) as archive:
-        with pytest.raises(error, match=f"answered QIDO-RS with {status}"):
-            find_instances(archive.node, [wanted])
+        found = find_instances(archive.node, [wanted])
         with pytest.raises(error, match=f"answered QIDO-RS with {status}"):
             echo(archive.node)
+
+    assert (found.known, list(found.unanswered)) == (set(), [wanted.sop_instance_uid])
+    assert isinstance(found.unanswered[wanted.sop_instance_uid], error)
+    assert f"answered QIDO-RS with {status}" in str(found.unanswered[wanted.sop_instance_uid])
+
+
+@pytest.mark.parametrize("host", ["10.0.0.256", "xn--zz--a"])
+def test_an_address_that_is_none_is_a_node_that_cannot_be_reached(
+    host: str, films: Callable[..., list[Parcel]]
+) -> None:
+    node = WebNode(name="archive", url=f"http://{host}/dicom-web")
+
+    with pytest.raises(PeerUnreachable, match="url names no host"):
+        send(node, *films(1))
+    with pytest.raises(PeerUnreachable, match="url names no host"):
+        echo(node)
 
 
 def test_an_echo_asks_for_no_patient() -> None:

@@ -32,6 +32,7 @@ class WebArchive:
     reasons: Callable[[Dataset], int | None] = lambda _instance: None
     statuses: list[int] = field(default_factory=list)
     query_status: int = 200
+    fails_to_find: set[str] = field(default_factory=set)
     bearer: str | None = None
     forgets: bool = False
     is_mute: bool = False
@@ -85,6 +86,8 @@ class WebArchive:
         if self.query_status != 200:
             return self.query_status, b""
         wanted = parse_qs(query).get("SOPInstanceUID", [""])[0]
+        if wanted in self.fails_to_find:
+            return 500, b""
         held = self.holds.get(wanted)
         level = path.split("/")
         found = held is not None and level[3::2] == [held.StudyInstanceUID, held.SeriesInstanceUID]

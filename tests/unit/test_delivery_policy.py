@@ -82,3 +82,11 @@ def test_a_delivery_is_over_when_its_time_has_passed_however_often_it_was_tried(
     waited: timedelta, is_over: bool
 ) -> None:
     assert POLICY.is_over(_delivery(), QUEUED + waited) is is_over
+
+
+def test_a_node_is_tried_again_after_as_long_as_it_has_been_away() -> None:
+    absences = (0, 5, 15, 35, 600, 86_400, -60)
+
+    pauses = [POLICY.pause_after(timedelta(seconds=absence)).total_seconds() for absence in absences]
+
+    assert pauses == [5, 10, 20, 40, 605, 900, 5]
