@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event, Lock, Timer
+from weakref import WeakKeyDictionary
 
 from pacs_ai_storage.database import LedgerUnavailable
 from pacs_ai_storage.instances import InstanceStore
@@ -67,6 +68,7 @@ class CommitmentScp:
     pauses: Sequence[float] = (10, 30, 90, 300, 900)
     _asked: dict[int, list[CommitmentReport]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+    _turns: WeakKeyDictionary[Association, Lock] = field(default_factory=WeakKeyDictionary)
     _waiting: set[Timer] = field(default_factory=set)
     _is_stopping: bool = False
     _reporting: dict[str, ThreadPoolExecutor] = field(init=False)
@@ -195,12 +197,20 @@ class CommitmentScp:
             log.exception("a storage commitment report could not be noted")
 
     def _tell_here(self, association: Association, report: CommitmentReport) -> bool:
-        # A report that crosses the peer's release would hold both until their time-out.
-        Event().wait(_TIME_TO_RELEASE)
-        if association.is_established:
-            association.dimse_timeout = _TIME_TO_ANSWER
-            return _send(association, report)
-        return False
+        # Of two reports on their way each would take the other's answer: both have the same Message ID.
+        with self._turn_on(association):
+            if association.is_established:
+                # A report that crosses the peer's release would hold both until their time-out.
+                Event().wait(_TIME_TO_RELEASE)
+            if association.is_established:
+                association.dimse_timeout = _TIME_TO_ANSWER
+                return _send(association, report)
+            return False
+
+    def _turn_on(self, association: Association) -> Lock:
+        """Whoever has it is the only one to report there."""
+        with self._lock:
+            return self._turns.setdefault(association, Lock())
 
     def _tell_node(self, node: Node, report: CommitmentReport) -> str:
         """Why the node has not heard the report; empty when it has."""
