@@ -19,6 +19,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import N_ACTION_RSP
 from pynetdicom.presentation import build_context
 
+from pacs_ai.answers import is_success_or_warning
 from pacs_ai.errors import PeerUnreachable
 from pacs_ai.header import PARSE_ERRORS
 from pacs_ai.settings import Node
@@ -239,4 +240,4 @@ def _send(association: Association, report: CommitmentReport) -> bool:
         status, _ = association.send_n_event_report(event_information(report), kind, PUSH_MODEL, PUSH_MODEL_INSTANCE)
     except (RuntimeError, ValueError):  # released meanwhile, or a role that the peer did not accept
         return False
-    return "Status" in status and int(status.Status) == 0x0000
+    return "Status" in status and is_success_or_warning(int(status.Status))

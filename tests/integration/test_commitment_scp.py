@@ -56,12 +56,13 @@ class Modality:
 
     ae_title: str = "MODALITY"
     may_answer: Event | None = None
+    answer: int = 0x0000
 
     def hear(self, event: evt.Event) -> tuple[int, None]:
         if self.may_answer is not None:
             assert self.may_answer.wait(30)
         self.reports.append((event.event_type, event.event_information))
-        return 0x0000, None
+        return self.answer, None
 
     def note_sent(self, event: evt.Event) -> None:
         if isinstance(event.message, N_EVENT_REPORT_RSP):
@@ -191,6 +192,18 @@ def test_a_modality_that_has_gone_is_told_on_an_association_of_ours(committing: 
     ((kind, told),) = modality.reports
     assert (kind, references(told, "ReferencedSOPSequence")) == (1, [reference.sop_instance_uid])
     assert commits(inbox)[0][2].endswith("reported to the node")
+
+
+@pytest.mark.parametrize("answer", [0x0001, 0x0107, 0x0116, 0xB000])
+def test_a_report_that_is_taken_with_a_warning_is_taken(committing: Committing, answer: int) -> None:
+    modality = Modality(hears_on_its_association=False, answer=answer)
+
+    with modality.listening() as node:
+        inbox = committing(node)
+        modality.ask(inbox.port, [Reference(sop_class_uid=DX, sop_instance_uid="1.2.3")])
+        wait_until(lambda: commits(inbox))
+
+    assert commits(inbox)[0][2].endswith("; reported to the node")
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
