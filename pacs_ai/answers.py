@@ -1,4 +1,4 @@
-"""What each status of a node means for what it was sent: statuses of C-STORE, Failure Reasons and statuses of HTTP."""
+"""What each status of a node means for what it was sent: statuses of DIMSE, Failure Reasons and statuses of HTTP."""
 
 from enum import StrEnum
 
@@ -6,8 +6,10 @@ from .parcels import Answer
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122  # PS3.18 10.5.3; of C-STORE it has another meaning
+_SUCCESS = 0x0000
 _DUPLICATE_SOP_INSTANCE = 0x0111  # ours are derived from what they say: the node has this very instance
-_WARNINGS = range(0xB000, 0xC000)
+# PS3.7 C: what was asked for is done, though not in every point as it was asked.
+_WARNINGS = frozenset((0x0001, 0x0107, 0x0116, *range(0xB000, 0xC000)))
 # PS3.4 B.2.3 and PS3.7 C: what is wrong with the instance or with us, and will be so at the next try.
 _PERMANENT = frozenset(
     (
@@ -18,9 +20,14 @@ _PERMANENT = frozenset(
 )
 
 
+def is_success_or_warning(status: int) -> bool:
+    """Whether the node has done what it was asked for, by its status of any DIMSE service (PS3.7 C)."""
+    return status == _SUCCESS or status in _WARNINGS
+
+
 def answer_to(status: int) -> Answer:
     """What a status of C-STORE, or a Failure Reason of STOW-RS, means for its instance."""
-    if status in (0x0000, _DUPLICATE_SOP_INSTANCE) or status in _WARNINGS:
+    if is_success_or_warning(status) or status == _DUPLICATE_SOP_INSTANCE:
         return Answer.ACCEPTED
     return Answer.PERMANENT if status in _PERMANENT else Answer.TRANSIENT
 

@@ -12,6 +12,7 @@ from pynetdicom import evt
 from pynetdicom.dimse_messages import N_EVENT_REPORT_RSP
 from pynetdicom.presentation import build_context
 
+from pacs_ai.answers import is_success_or_warning
 from pacs_ai.errors import PeerUnreachable
 from pacs_ai.header import PARSE_ERRORS, items, text
 from pacs_ai.settings import Node
@@ -79,7 +80,7 @@ def ask_for_commitment(
         asked = action_information(transaction_uid, references)
         status, _ = association.send_n_action(asked, REQUEST, PUSH_MODEL, PUSH_MODEL_INSTANCE)
         code = int(status.Status) if "Status" in status else None
-        if code != 0x0000:
+        if code is None or not is_success_or_warning(code):
             said = "did not answer" if code is None else f"answered with 0x{code:04X}"
             message = f"{node.ae_title}@{node.host}:{node.port} {said} when asked for storage commitment"
             raise PeerUnreachable(message)

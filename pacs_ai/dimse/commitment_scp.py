@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event, Lock, Timer
+from weakref import WeakKeyDictionary
 
 from pacs_ai_storage.database import LedgerUnavailable
 from pacs_ai_storage.instances import InstanceStore
@@ -18,6 +19,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import N_ACTION_RSP
 from pynetdicom.presentation import build_context
 
+from pacs_ai.answers import is_success_or_warning
 from pacs_ai.errors import PeerUnreachable
 from pacs_ai.header import PARSE_ERRORS
 from pacs_ai.settings import Node
@@ -67,6 +69,7 @@ class CommitmentScp:
     pauses: Sequence[float] = (10, 30, 90, 300, 900)
     _asked: dict[int, list[CommitmentReport]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+    _turns: WeakKeyDictionary[Association, Lock] = field(default_factory=WeakKeyDictionary)
     _waiting: set[Timer] = field(default_factory=set)
     _is_stopping: bool = False
     _reporting: dict[str, ThreadPoolExecutor] = field(init=False)
@@ -195,12 +198,20 @@ class CommitmentScp:
             log.exception("a storage commitment report could not be noted")
 
     def _tell_here(self, association: Association, report: CommitmentReport) -> bool:
-        # A report that crosses the peer's release would hold both until their time-out.
-        Event().wait(_TIME_TO_RELEASE)
-        if association.is_established:
-            association.dimse_timeout = _TIME_TO_ANSWER
-            return _send(association, report)
-        return False
+        # Of two reports on their way each would take the other's answer: both have the same Message ID.
+        with self._turn_on(association):
+            if association.is_established:
+                # A report that crosses the peer's release would hold both until their time-out.
+                Event().wait(_TIME_TO_RELEASE)
+            if association.is_established:
+                association.dimse_timeout = _TIME_TO_ANSWER
+                return _send(association, report)
+            return False
+
+    def _turn_on(self, association: Association) -> Lock:
+        """Whoever has it is the only one to report there."""
+        with self._lock:
+            return self._turns.setdefault(association, Lock())
 
     def _tell_node(self, node: Node, report: CommitmentReport) -> str:
         """Why the node has not heard the report; empty when it has."""
@@ -229,4 +240,4 @@ def _send(association: Association, report: CommitmentReport) -> bool:
         status, _ = association.send_n_event_report(event_information(report), kind, PUSH_MODEL, PUSH_MODEL_INSTANCE)
     except (RuntimeError, ValueError):  # released meanwhile, or a role that the peer did not accept
         return False
-    return "Status" in status and int(status.Status) == 0x0000
+    return "Status" in status and is_success_or_warning(int(status.Status))

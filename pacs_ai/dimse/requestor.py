@@ -5,10 +5,12 @@ pynetdicom serves an N-EVENT-REPORT in a thread of its own, beside that of the a
 
 import threading
 from queue import Queue
-from typing import Any, cast
+from typing import Any
 
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
+
+from .giving_back import give_back
 
 _END = (None, None)
 
@@ -27,12 +29,6 @@ class Messages(Queue[Any]):
             self.put(item)
         return item
 
-    def give_back(self, item: object) -> None:
-        """The message is the next again, before those that came after it."""
-        with self.mutex:
-            self.queue.appendleft(item)
-            self.not_empty.notify()
-
 
 class Requestor(Association):
     """It is released between two requests of the peer, and only its own thread says that it is at work.
@@ -41,9 +37,6 @@ class Requestor(Association):
     takes the pause back at its end; the association's own thread, already paused, would not say so again, and whoever
     waits for it would wait for ever. An answer that followed the A-RELEASE-RQ would end the state machine (PS3.8
     Table 9-10 has no P-DATA request in Sta7), and with it the connection for both sides.
-
-    Its own thread says that it has paused a moment before it does. Held up in that moment, as on a machine with much to
-    do, it takes the answer that another thread waits for and would drop it: whoever waits gets it back.
     """
 
     _answering: threading.Lock
@@ -58,9 +51,7 @@ class Requestor(Association):
             self.__dict__["_is_paused"] = value
 
     def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
-        is_waited_for = not self._reactor_checkpoint.is_set()
-        if not msg.is_valid_request and is_waited_for:
-            cast("Messages", self.dimse.msg_queue).give_back((context_id, msg))
+        if give_back(self, msg, context_id):
             return
         with self._answering:
             super()._serve_request(msg, context_id)  # of one that comes after the release began nothing is answered

@@ -17,6 +17,7 @@ from .admission import Admission, Guest
 from .alerts import Alerts
 from .contexts import SharedContexts
 from .doorbell import Announced, Doorbell
+from .giving_back import give_back
 from .messages import Messages, discard
 from .transport import WIRE_ERRORS, Connection, Limits, Provider, cut
 
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 _TRANSIENT, _BY_PRESENTATION, _LOCAL_LIMIT_EXCEEDED = 0x02, 0x03, 0x02  # PS3.8 table 9-21
 
 
-class _Acceptor(Association):
+class Acceptor(Association):
     """An association that ends with its thread, whatever a peer has made of it."""
 
     guest: Guest
@@ -47,6 +48,8 @@ class _Acceptor(Association):
             cast("Messages", self.dimse).discard()
 
     def _serve_request(self, msg: Any, context_id: int) -> None:  # noqa: ANN401 - any of pynetdicom's messages
+        if give_back(self, msg, context_id):
+            return
         try:
             super()._serve_request(msg, context_id)
         except WIRE_ERRORS as error:
@@ -62,7 +65,7 @@ class _Handler(RequestHandler):
     def _create_association(self) -> Association:
         server, made = cast("Server", self.server), super()._create_association()
         # pynetdicom builds each of these itself and leaves no place to name another class.
-        made.__class__ = _Acceptor
+        made.__class__ = Acceptor
         made.dul.__class__ = Provider
         made.dimse.__class__ = Messages
         made.dul.socket.__class__ = Connection
@@ -72,7 +75,7 @@ class _Handler(RequestHandler):
         made._reactor_checkpoint = doorbell  # noqa: SLF001 - the only place where its thread can be kept waiting
         made.dul.to_user_queue = Announced(doorbell)
         made.dimse.msg_queue = Announced(doorbell)
-        association = cast("_Acceptor", made)
+        association = cast("Acceptor", made)
         association.admission, association.guest = server.admission, server.guest_with(self.request)
         association.guest.association = association
         return association
@@ -159,7 +162,7 @@ def admit(event: evt.Event) -> None:
     Whoever uses wrong titles is left to be rejected for that, so that he takes nobody's place.
     """
     association = event.assoc
-    assert isinstance(association, _Acceptor)
+    assert isinstance(association, Acceptor)
     if not _has_right_titles(association) or association.admission.admit(association.guest):
         return
     log.warning("%s has as many associations as it may have, and all are at work", association.guest.address)

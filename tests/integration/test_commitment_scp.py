@@ -1,5 +1,6 @@
 """Storage commitment for what is pushed to us: success stands for what is kept, and for nothing else."""
 
+import select
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,10 @@ from .wire import P_DATA, association_request, command, p_data, padded, read_pdu
 TRANSACTION = "2.25.42"
 DX = DigitalXRayImageStorageForPresentation
 Committing = Callable[..., Inbox]
+_REQUESTED = {0x0003: padded(PUSH_MODEL), 0x1001: padded(PUSH_MODEL_INSTANCE)}
+ACTION = command(_REQUESTED | {0x0100: u16(0x0130), 0x0110: u16(1), 0x0800: u16(1), 0x1008: u16(1)})
+_AFFECTED = {0x0002: padded(PUSH_MODEL), 0x0100: u16(0x8100)}
+TOLD = command(_AFFECTED | {0x0120: u16(1), 0x0800: u16(0x0101), 0x0900: u16(0)})
 
 
 @dataclass
@@ -51,12 +56,13 @@ class Modality:
 
     ae_title: str = "MODALITY"
     may_answer: Event | None = None
+    answer: int = 0x0000
 
     def hear(self, event: evt.Event) -> tuple[int, None]:
         if self.may_answer is not None:
             assert self.may_answer.wait(30)
         self.reports.append((event.event_type, event.event_information))
-        return 0x0000, None
+        return self.answer, None
 
     def note_sent(self, event: evt.Event) -> None:
         if isinstance(event.message, N_EVENT_REPORT_RSP):
@@ -188,6 +194,18 @@ def test_a_modality_that_has_gone_is_told_on_an_association_of_ours(committing: 
     assert commits(inbox)[0][2].endswith("reported to the node")
 
 
+@pytest.mark.parametrize("answer", [0x0001, 0x0107, 0x0116, 0xB000])
+def test_a_report_that_is_taken_with_a_warning_is_taken(committing: Committing, answer: int) -> None:
+    modality = Modality(hears_on_its_association=False, answer=answer)
+
+    with modality.listening() as node:
+        inbox = committing(node)
+        modality.ask(inbox.port, [Reference(sop_class_uid=DX, sop_instance_uid="1.2.3")])
+        wait_until(lambda: commits(inbox))
+
+    assert commits(inbox)[0][2].endswith("; reported to the node")
+
+
 @pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
 def test_a_report_that_nobody_hears_is_in_the_audit_log(committing: Committing, tmp_path: Path) -> None:
     reference, path = film(tmp_path)
@@ -238,14 +256,12 @@ def test_a_modality_that_goes_on_pushing_gets_its_answers_and_the_report_on_the_
     asked = element(0x1199, struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item)
     storing = p_data(store_command(*pushed), is_command=True, is_last=True, context=5)
     storing += p_data(data_set_of(path), is_command=False, is_last=True, context=5)
-    action = {0x0003: padded(PUSH_MODEL), 0x0100: u16(0x0130), 0x0110: u16(1), 0x0800: u16(1), 0x1008: u16(1)}
-    told = {0x0002: padded(PUSH_MODEL), 0x0100: u16(0x8100), 0x0120: u16(1), 0x0800: u16(0x0101), 0x0900: u16(0)}
     fields = []
     with socket.create_connection((HOST, inbox.port), timeout=30) as connection:
         connection.sendall(request)
         read_pdu(connection)
         connection.sendall(
-            p_data(command(action | {0x1001: padded(PUSH_MODEL_INSTANCE)}), is_command=True, is_last=True, context=3)
+            p_data(ACTION, is_command=True, is_last=True, context=3)
             + p_data(element(0x1195, b"1.2.3\0") + asked, is_command=False, is_last=True, context=3)
         )
         fields.append(command_field(connection))
@@ -253,13 +269,49 @@ def test_a_modality_that_goes_on_pushing_gets_its_answers_and_the_report_on_the_
             connection.sendall(storing)
             fields.append(command_field(connection))
         read_pdu(connection)  # what is reported
-        connection.sendall(p_data(command(told), is_command=True, is_last=True, context=3))
+        connection.sendall(p_data(TOLD, is_command=True, is_last=True, context=3))
         fields.append(command_field(connection))
         wait_until(lambda: commits(inbox))
 
     assert fields[-2:] == [0x0100, 0x8001]
     assert commits(inbox)[0][2].endswith("reported on the same association")
     wait_until(lambda: [found for found in inbox.files if found.suffix == ".part"] == [])
+
+
+def test_reports_on_the_association_of_their_requests_go_out_one_after_the_answer_to_the_other(
+    committing: Committing,
+) -> None:
+    inbox = committing()
+    item = element(0x1155, b"1.2.3\0")
+    asked = element(0x1199, struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item)
+    batches = []
+    with socket.create_connection((HOST, inbox.port), timeout=30) as connection:
+        connection.sendall(association_request(contexts=((PUSH_MODEL, ImplicitVRLittleEndian),)))
+        read_pdu(connection)
+        connection.sendall(
+            b"".join(
+                p_data(ACTION, is_command=True, is_last=True, context=3)
+                + p_data(element(0x1195, transaction) + asked, is_command=False, is_last=True, context=3)
+                for transaction in (b"1.2.3\0", b"1.2.4\0", b"1.2.5\0")
+            )
+        )
+        for _ in range(3):
+            batches.append(commands_until_quiet(connection))
+            connection.sendall(p_data(TOLD, is_command=True, is_last=True, context=3))
+        wait_until(lambda: len(commits(inbox)) == 3)
+
+    assert [batch.count(0x0100) for batch in batches] == [1, 1, 1]
+    assert {how.partition("; ")[2] for _, _, how in commits(inbox)} == {"reported on the same association"}
+
+
+def commands_until_quiet(connection: socket.socket) -> list[int]:
+    """The command fields of what comes, from the first report on, until nothing has come for a second."""
+    fields = []
+    while 0x0100 not in fields or select.select([connection], [], [], 1)[0]:
+        fields.append(command_field(connection))
+        if fields[-1] == 0x0100:
+            read_pdu(connection)  # what is reported
+    return fields
 
 
 def command_field(connection: socket.socket) -> int:

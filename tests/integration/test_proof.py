@@ -351,6 +351,17 @@ def test_a_node_that_does_not_take_the_request_is_asked_again_and_sent_nothing(b
     assert len(bench.keeper.received) == 2
 
 
+@pytest.mark.parametrize("status", [0x0001, 0x0107, 0x0116, 0xB000])
+def test_a_node_that_takes_the_request_with_a_warning_has_its_time_to_report(bench: Bench, status: int) -> None:
+    bench.proof, bench.keeper.silent, bench.keeper.status = "commitment", True, status
+    with keeping(bench.keeper, COMMIT):
+        bench.deliver()
+        asked = [bench.prove(), bench.prove(after=WITHIN - 1), bench.prove()]
+
+    assert asked == [2, 0, 2]
+    assert len(set(bench.keeper.transactions)) == 2
+
+
 def test_a_report_of_an_unknown_transaction_changes_nothing(bench: Bench) -> None:
     bench.proof = "commitment"
     bench.keeper.silent = True

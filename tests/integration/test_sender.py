@@ -83,7 +83,8 @@ def test_the_archive_gets_the_bytes_of_the_files_in_their_order(tmp_path: Path) 
 
 
 def test_each_instance_has_its_own_outcome_and_a_warning_is_an_acceptance(tmp_path: Path) -> None:
-    accepted, refused = [0x0000, 0xB000, 0xB006, 0xB007], [0xA700, 0xA900, 0xC000, 0x0122, 0x0110]
+    accepted = [0x0000, 0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007]
+    refused = [0xA700, 0xA900, 0xC000, 0x0122, 0x0110]
     statuses = [status for pair in zip_longest(accepted, refused) for status in pair if status is not None]
     parcels = [parcel_of(make_instance(stored=SMALL), tmp_path) for _ in statuses]
 
