@@ -31,21 +31,23 @@ def _receive_again(connection: Connection, instance: StoredInstance) -> Receipt:
     if kept.study_instance_uid != instance.study_instance_uid:
         return Receipt.OF_ANOTHER_STUDY
     receipt = Receipt.RESENT if kept.sha256 == instance.file.sha256 else Receipt.RESENT_DIFFERENT
+    detail: str | None = f"first content kept; the other is {instance.file.sha256}"
     if receipt is Receipt.RESENT:
-        _keep_again(connection, instance)
-    detail = None if receipt is Receipt.RESENT else f"first content kept; the other is {instance.file.sha256}"
+        detail = audit.KEPT_AGAIN if _keep_again(connection, instance) else None
     resent = of_instance(instance, instance.calling_ae_title, "resend", receipt.value, detail=detail)
     audit.append(connection, resent)
     return receipt
 
 
-def _keep_again(connection: Connection, instance: StoredInstance) -> None:
-    """An instance that had gone is kept from now on, and so is what else is kept of its study; of another, nothing."""
+def _keep_again(connection: Connection, instance: StoredInstance) -> bool:
+    """An instance that had gone is kept from now on, and so is what else is kept of its study; False if it had not."""
     # Expiry locks the study first: it is through with this instance, or has not begun with it.
     lock_study(connection, instance.study_instance_uid)
     gone = and_(instances.c.sop_instance_uid == instance.sop_instance_uid, instances.c.gone_at.is_not(None))
-    if connection.execute(update(instances).where(gone).values(gone_at=None)).rowcount:
+    had_gone = connection.execute(update(instances).where(gone).values(gone_at=None)).rowcount == 1
+    if had_gone:
         _settle_later(connection, instance)
+    return had_gone
 
 
 def _settle_later(connection: Connection, instance: StoredInstance) -> None:
