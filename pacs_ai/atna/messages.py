@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from pacs_ai_storage.audit import KEPT_AGAIN
 from pacs_ai_storage.following import FollowedEvent
-from pacs_ai_storage.records import AuditEvent
 
 _SUCCESS, _MINOR_FAILURE, _SERIOUS_FAILURE = "0", "4", "8"
 _SOURCE, _DESTINATION = ("110153", "Source Role ID"), ("110152", "Destination Role ID")
@@ -42,6 +42,7 @@ _ACTIVITY = ("110100", "Application Activity")
 _BEGIN, _TRANSFERRED = ("110102", "Begin Transferring DICOM Instances"), ("110104", "DICOM Instances Transferred")
 _USED, _ALERT = ("110101", "Audit Log Used"), ("110113", "Security Alert")
 _QUERY = ("110112", "Query")
+_RECEIVED = ("receive", "resend")
 
 
 def audit_message(followed: FollowedEvent, source: AuditSource) -> bytes | None:
@@ -76,7 +77,8 @@ def _head(followed: FollowedEvent) -> _Head | None:  # noqa: PLR0911 - one line 
         case "stop", _:
             return _Head(_ACTIVITY, "E", type=("110121", "Application Stop"))
         case "receive" | "resend", _:
-            return _Head(_TRANSFERRED, "C")
+            # "R" where we hold it already and nothing of that changes (PS3.15 A.5.3.7).
+            return _Head(_TRANSFERRED, "C" if event.action == "receive" or event.detail == KEPT_AGAIN else "R")
         case "build", _ if not (event.detail or "").endswith("nodes=none"):
             return _Head(_BEGIN, "E")
         case "deliver", "accepted":
@@ -116,7 +118,7 @@ def _add_participants(message: Element, followed: FollowedEvent, head: _Head, so
     elif head.code is _ALERT:
         _participant(message, source, None, is_requestor=False)
         _other(message, event.actor, None, is_requestor=True)
-    elif head.action == "C":
+    elif event.action in _RECEIVED:
         _other(message, event.actor, _SOURCE, is_requestor=True)
         _participant(message, source, _DESTINATION, is_requestor=False)
     else:
@@ -158,7 +160,7 @@ def _add_study(message: Element, followed: FollowedEvent) -> None:
     if followed.sop_class_uid is not None:
         description = SubElement(study, "ParticipantObjectDescription")
         sop_class = SubElement(description, "SOPClass", UID=followed.sop_class_uid, NumberOfInstances="1")
-        SubElement(sop_class, "Instance", UID=event.sop_instance_uid or "")
+        SubElement(sop_class, "Instance", UID=followed.sop_instance_uid or "")
 
 
 def _add_patient(message: Element, followed: FollowedEvent) -> None:
@@ -166,9 +168,8 @@ def _add_patient(message: Element, followed: FollowedEvent) -> None:
 
 
 def _add_query(message: Element, followed: FollowedEvent) -> None:
-    event = followed.event
     queried = _add_object(
-        message, _STUDY_ROOT_FIND, ("110181", "SOP Class UID"), kind="2", role="3", query=_identifier(event)
+        message, _STUDY_ROOT_FIND, ("110181", "SOP Class UID"), kind="2", role="3", query=_identifier(followed)
     )
     _detail(queried, "TransferSyntax", _IMPLICIT_LITTLE_ENDIAN)
     _add_study(message, followed)
@@ -178,12 +179,12 @@ def _detail(parent: Element, kind: str, content: bytes) -> None:
     SubElement(parent, "ParticipantObjectDetail", type=kind, value=_base64(content))
 
 
-def _identifier(event: AuditEvent) -> str:
+def _identifier(followed: FollowedEvent) -> str:
     """The keys that were asked for, Implicit VR Little Endian, in Base64: instance, level, study."""
     keys = (
-        (0x0008, 0x0018, event.sop_instance_uid or ""),
+        (0x0008, 0x0018, followed.sop_instance_uid or ""),
         (0x0008, 0x0052, "IMAGE"),
-        (0x0020, 0x000D, event.study_instance_uid or ""),
+        (0x0020, 0x000D, followed.event.study_instance_uid or ""),
     )
     return _base64(b"".join(_element(group, element, value) for group, element, value in keys))
 

@@ -1,9 +1,10 @@
 """An instance that has come: counted once, and its study opened, or opened again."""
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, select, update
 
 from . import audit
 from .claims import reopen
+from .delivery_rows import lock_study
 from .events import of_instance
 from .records import Receipt, StoredInstance, StudyState
 from .rows import insert_new, insert_or_change, instance_row
@@ -30,12 +31,31 @@ def _receive_again(connection: Connection, instance: StoredInstance) -> Receipt:
     if kept.study_instance_uid != instance.study_instance_uid:
         return Receipt.OF_ANOTHER_STUDY
     receipt = Receipt.RESENT if kept.sha256 == instance.file.sha256 else Receipt.RESENT_DIFFERENT
+    detail: str | None = f"first content kept; the other is {instance.file.sha256}"
     if receipt is Receipt.RESENT:
-        connection.execute(update(instances).where(this, instances.c.gone_at.is_not(None)).values(gone_at=None))
-    detail = None if receipt is Receipt.RESENT else f"first content kept; the other is {instance.file.sha256}"
+        detail = audit.KEPT_AGAIN if _keep_again(connection, instance) else None
     resent = of_instance(instance, instance.calling_ae_title, "resend", receipt.value, detail=detail)
     audit.append(connection, resent)
     return receipt
+
+
+def _keep_again(connection: Connection, instance: StoredInstance) -> bool:
+    """An instance that had gone is kept from now on, and so is what else is kept of its study; False if it had not."""
+    # Expiry locks the study first: it is through with this instance, or has not begun with it.
+    lock_study(connection, instance.study_instance_uid)
+    gone = and_(instances.c.sop_instance_uid == instance.sop_instance_uid, instances.c.gone_at.is_not(None))
+    had_gone = connection.execute(update(instances).where(gone).values(gone_at=None)).rowcount == 1
+    if had_gone:
+        _settle_later(connection, instance)
+    return had_gone
+
+
+def _settle_later(connection: Connection, instance: StoredInstance) -> None:
+    # `received_at` of the instance stays: it is read again, by `audit replay`, as of when it first came.
+    settled_before = and_(
+        studies.c.study_instance_uid == instance.study_instance_uid, studies.c.settled_at < instance.received_at
+    )
+    connection.execute(update(studies).where(settled_before).values(settled_at=instance.received_at))
 
 
 def _touch_study(connection: Connection, instance: StoredInstance, actor: str) -> None:

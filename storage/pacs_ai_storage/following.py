@@ -4,26 +4,32 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, Select, and_, func, select, update
 
 from .audit import events_of
 from .database import Database
 from .records import AuditEvent
 from .rows import insert_new
-from .schema import audit_events, audit_followers, audit_head, instances, objects
+from .schema import audit_events, audit_followers, audit_head, deliveries, instances, objects
 
 # The department's audit record repository.
 REPOSITORY = "atna"
+# Events of an object and a node, which is the actor.
+_OF_DELIVERIES = ("deliver", "prove")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowedEvent:
-    """An event with what the database knows beside it; the ID of its patient is in no text made of it."""
+    """An event with what the database knows beside it; the ID of its patient is in no text made of it.
+
+    The UIDs are those under which a node has the object, where the event tells of that.
+    """
 
     event: AuditEvent
     sequence: int
     patient_id: str | None = field(repr=False)
     sop_class_uid: str | None
+    sop_instance_uid: str | None
 
 
 class Follower:
@@ -66,13 +72,26 @@ def _with_subjects() -> Select[Any]:
     )
     received = select(instances.c.sop_class_uid).where(instances.c.sop_instance_uid == event.sop_instance_uid)
     built = select(objects.c.sop_class_uid).where(objects.c.sop_instance_uid == event.sop_instance_uid)
-    sop_class = func.coalesce(received.scalar_subquery(), built.scalar_subquery())
-    return select(audit_events, patient.label("patient_id"), sop_class.label("sop_class_uid"))
+    # A node that does not take the class of a report has it in another one, under another UID.
+    there = deliveries.c
+    is_there = and_(
+        event.action.in_(_OF_DELIVERIES), there.sop_instance_uid == event.sop_instance_uid, there.node == event.actor
+    )
+    sop_class = func.coalesce(there.delivered_sop_class_uid, received.scalar_subquery(), built.scalar_subquery())
+    sop_instance = func.coalesce(there.delivered_sop_instance_uid, event.sop_instance_uid)
+    subjects = (patient.label("patient_id"), sop_class.label("subject_class"), sop_instance.label("subject_instance"))
+    return select(audit_events, *subjects).outerjoin_from(audit_events, deliveries, is_there)
 
 
 def _followed(connection: Connection, statement: Select[Any]) -> list[FollowedEvent]:
     rows = connection.execute(statement).all()
     return [
-        FollowedEvent(event=event, sequence=row.id, patient_id=row.patient_id or None, sop_class_uid=row.sop_class_uid)
+        FollowedEvent(
+            event=event,
+            sequence=row.id,
+            patient_id=row.patient_id or None,
+            sop_class_uid=row.subject_class,
+            sop_instance_uid=row.subject_instance,
+        )
         for row, event in zip(rows, events_of(rows), strict=True)
     ]

@@ -107,7 +107,7 @@ studies = Table(
     Column("priority_reasons", FreeText),
     Column("read_at", UtcDateTime),
     Column("rerun", Integer, nullable=False, server_default="0"),  # how often it was read again because somebody asked
-    # Since when nothing of it is left to read or to deliver.
+    # Since when nothing of it is left to read or to deliver, or an instance came again that had gone.
     Column("settled_at", UtcDateTime, index=True),
     Index("ix_studies_state_touched_at", "state", "touched_at"),
     Index("ix_studies_unread", "received_at", sqlite_where=_UNREAD, postgresql_where=_UNREAD),

@@ -13,6 +13,8 @@ from .schema import audit_anchors, audit_events, audit_head
 from .signing import Purpose, SignedLink
 
 _AT_ONCE = 5000
+# `prune` leaves an anchor for each ten thousand events: it comes to its end before this.
+_MOST_STARTS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +67,27 @@ def anchors(connection: Connection) -> list[SignedLink]:
 def verify(connection: Connection, public_key: str | None, heads: Sequence[SignedLink] = ()) -> Verdict:
     """Every event from the newest anchor on is held against its hash, its place, the head of the database and `heads`.
 
-    Anchors and heads count only when `public_key` has signed them. Events appended meanwhile are seen or not.
+    Anchors and heads count only when `public_key` has signed them. Events appended meanwhile are seen or not, and those
+    pruned meanwhile are no defect.
     """
     signed = anchors(connection)
-    start = _link(signed[-1]) if signed else START
+    for _ in range(_MOST_STARTS):
+        verdict = _verify_after(connection, signed, public_key, heads)
+        # Anchors and pages are read one after the other, so that no writer waits: what seems gone may be pruned since.
+        found, signed = signed, anchors(connection) if verdict.defect else signed
+        if _newest(signed).sequence <= _newest(found).sequence:
+            break
+    return verdict
+
+
+def _newest(signed: Sequence[SignedLink]) -> Link:
+    return _link(signed[-1]) if signed else START
+
+
+def _verify_after(
+    connection: Connection, signed: Sequence[SignedLink], public_key: str | None, heads: Sequence[SignedLink]
+) -> Verdict:
+    start = _newest(signed)
     for item in (*signed, *heads):
         if public_key is None or not item.is_signed_by(public_key):
             what = f"is named by {_name(item)}, which the key of this log has not signed"
@@ -129,7 +148,10 @@ def _wrong_end(connection: Connection, last: Link, heads: Sequence[SignedLink]) 
     longest = max(heads, key=lambda head: head.sequence, default=None)
     if longest is not None and longest.sequence > last.sequence:
         return Defect(sequence=last.sequence + 1, what=f"is missing: {_name(longest)} names event {longest.sequence}")
-    end = current_head(connection)
+    ends = connection.execute(select(audit_head)).all()
+    if len(ends) > 1:
+        return Defect(sequence=last.sequence, what=f"is not the only end: the database names {len(ends)} (audit_head)")
+    end = _link(ends[0]) if ends else START
     if end.sequence > last.sequence:
         # Between the last page and this look at the head, events may have been appended.
         newer = select(audit_events.c.id).where(audit_events.c.id > last.sequence).limit(1)

@@ -5,6 +5,7 @@ import ssl
 import struct
 import subprocess
 import threading
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -16,14 +17,16 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 from pacs_ai_storage.audit import AuditFilter, append, query
 from pacs_ai_storage.database import Database
+from pacs_ai_storage.expiry import Expiry
 from pacs_ai_storage.following import Follower
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.proofs import Proofs
-from pacs_ai_storage.records import AuditEvent, StudyState
+from pacs_ai_storage.records import AuditEvent, DeliveredForm, StudyState
+from pydicom.uid import BasicTextSRStorage, Comprehensive3DSRStorage, ExplicitVRLittleEndian
 
 from pacs_ai.atna.forwarding import Forwarder
-from pacs_ai.atna.messages import AuditSource
+from pacs_ai.atna.messages import AuditSource, audit_message
 from pacs_ai.atna.syslog import Repository
 from pacs_ai.dimse.alerts import Alerts
 from pacs_ai.errors import PeerUnreachable
@@ -35,7 +38,7 @@ from .certificates import Authority, Pair
 from .keepers import FIND, Keeper, keeping
 from .peers import HOST, push
 from .services import radiograph, running
-from .studies import AT, STABLE, STUDY, arrived, capture, claim, deliver_all, read_as_positive, report
+from .studies import AT, STABLE, STUDY, arrived, bring_to, capture, claim, deliver_all, read_as_positive, report
 from .waiting import wait_until
 
 SOURCE = AuditSource(name="here", ae_title="PACS_AI", process="7", host="reader")
@@ -155,6 +158,58 @@ def test_each_event_that_the_standard_asks_for_is_told_in_a_valid_message(
     assert [STUDY in found and "PAT-7" in found for found in objects] == [False] * 3 + [True] * 6 + [False, True, False]
     assert all(frame.startswith(b"<85>1 2026-01-05T10:30:0") for frame in heard.frames)
     assert "PAT-7" not in caplog.text
+
+
+def told_by(follower: Follower, action: str) -> list[Element]:
+    made = [audit_message(item, SOURCE) for item in follower.next_events(99) if item.event.action == action]
+    return [fromstring(message) for message in made if message is not None]  # noqa: S314 - our own
+
+
+def test_what_a_node_has_in_another_class_is_told_under_the_uid_under_which_it_has_it(database: Database) -> None:
+    ledger, outbox, proofs, follower = Ledger(database), Outbox(database), Proofs(database), Follower(database, "atna")
+    form = DeliveredForm(
+        name="Basic Text SR",
+        sop_class_uid=BasicTextSRStorage,
+        sop_instance_uid=f"{STUDY}.4.1",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    )
+    ledger.record(arrived(1))
+    claimed = claim(ledger)
+    ledger.keep_results(claimed, read_as_positive(claimed, report(1)), ("basic", "other"), STABLE)
+    outbox.accept_unproved(outbox.due("basic", STABLE)[0], STABLE, "0x0000", prove_at=STABLE, form=form)
+    proofs.prove(proofs.due("basic", STABLE), STABLE, "C-FIND")
+    deliver_all(database, nodes=("other",))
+
+    [basic, other], [query_of_basic] = told_by(follower, "deliver"), told_by(follower, "prove")
+    named = [
+        [(found.attrib["UID"], found[0].attrib["UID"]) for found in message.iter("SOPClass")]
+        for message in (basic, query_of_basic, other)
+    ]
+    asked = b64decode(query_of_basic.findtext(".//ParticipantObjectQuery") or "")
+    assert named == [
+        [(BasicTextSRStorage, f"{STUDY}.4.1")],
+        [(BasicTextSRStorage, f"{STUDY}.4.1")],
+        [(Comprehensive3DSRStorage, f"{STUDY}.3.1")],
+    ]
+    assert (f"{STUDY}.4.1".encode() in asked, f"{STUDY}.3.1".encode() in asked) == (True, False)
+
+
+def test_what_comes_again_is_told_as_created_only_where_it_was_not_kept(database: Database) -> None:
+    ledger, follower = Ledger(database), Follower(database, "atna")
+    bring_to(StudyState.DELIVERED, database)
+
+    ledger.record(arrived(1))
+    ledger.record(arrived(1, content=b"other"))
+    Expiry(database).expire_instances(STABLE, STABLE)
+    ledger.record(arrived(1))
+
+    messages = told_by(follower, "resend")
+    identified = [message.find("EventIdentification") for message in messages]
+    assert [found.attrib["EventActionCode"] for found in identified if found is not None] == ["R", "R", "C"]
+    for message in messages:
+        assert_valid(message)
+        requestors = [item for item in message.iter("ActiveParticipant") if item.attrib["UserIsRequestor"] == "true"]
+        assert [item.attrib["UserID"] for item in requestors] == ["MODALITY"]
 
 
 @SQLITE

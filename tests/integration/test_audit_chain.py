@@ -1,6 +1,8 @@
 """An audit log that was changed behind its back says so, and the database refuses what it can."""
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from pacs_ai_storage.retention import kept_for, prune
 from pacs_ai_storage.schema import audit_events, audit_head
 from pacs_ai_storage.signing import KEY_NAME, Purpose, SigningKey, read_head, write_head
 from pacs_ai_storage.tampering import verify
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Connection, event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from tests.tamper import AT, chance_of, change_anything, head_of, read, some_events, without_rules, write
@@ -259,3 +261,48 @@ def test_what_is_removed_after_an_anchor_is_seen(gone: int, log: Database, key: 
         connection.execute(text("DELETE FROM audit_events WHERE id <= :gone").bindparams(gone=gone))
 
     assert said(log, key) == "event 11 is missing"
+
+
+@contextmanager
+def before_the_first_page(database: Database, act: Callable[[], object]) -> Iterator[Connection]:
+    """A connection that reads; once its anchors are read, and before any event is, the other thing happens."""
+    waiting = [act]
+
+    def happen(_connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+        if "FROM audit_events" in statement and waiting:
+            waiting.pop()()
+
+    with database.read() as connection:
+        event.listen(connection, "before_cursor_execute", happen)
+        yield connection
+    assert waiting == []
+
+
+def test_what_is_pruned_while_the_log_is_verified_is_no_defect(log: Database, key: SigningKey) -> None:
+    def prune_ten() -> None:
+        prune(log, key, AT + timedelta(seconds=11), AT + timedelta(days=200))
+
+    with before_the_first_page(log, prune_ten) as connection:
+        verdict = verify(connection, key.public_key)
+
+    assert (verdict.defect, verdict.start.sequence, verdict.last) == (None, 10, head_of(log))
+
+
+def test_what_is_removed_while_the_log_is_pruned_and_verified_is_named(log: Database, key: SigningKey) -> None:
+    with log.engine.begin() as connection:
+        without_rules(connection)
+        connection.execute(text("DELETE FROM audit_events WHERE id = 15"))
+
+    def prune_ten() -> None:
+        prune(log, key, AT + timedelta(seconds=11), AT + timedelta(days=200))
+
+    with before_the_first_page(log, prune_ten) as connection:
+        assert str(verify(connection, key.public_key).defect) == "event 15 is missing"
+
+
+def test_a_second_end_of_the_log_is_a_defect_and_not_an_error(log: Database, key: SigningKey) -> None:
+    with log.engine.begin() as connection:
+        without_rules(connection)
+        connection.execute(insert(audit_head).values(id=2, sequence=3, sha256="ab" * 32))
+
+    assert said(log, key) == f"event {LENGTH} is not the only end: the database names 2 (audit_head)"

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from tests.fakes import Clock
 from .peers import Archive, push
 from .services import radiograph, running
 from .studies import (
+    AT,
     STABLE,
     STUDY,
     actions,
@@ -61,8 +62,8 @@ class Kept:
             sweep_every=MINUTE,
         )
 
-    def arrive(self, number: int = 1) -> Path:
-        instance = arrived(number)
+    def arrive(self, number: int = 1, *, at: datetime = AT) -> Path:
+        instance = arrived(number, at=at)
         file = self.store.keep([instance.sop_instance_uid.encode()])
         self.ledger.record(replace(instance, file=file))
         return self.age(self.store.locate(file))
@@ -239,6 +240,45 @@ def test_an_instance_that_comes_again_after_it_has_gone_is_kept_again(kept: Kept
     assert seen(kept.database).instances[0].gone_at is None
     assert instance.is_file()
     assert seen(kept.database).study.state is StudyState.DELIVERED
+
+
+def test_an_instance_that_comes_again_after_it_has_gone_has_all_its_hours_again(kept: Kept) -> None:
+    kept.arrive()
+    kept.read()
+    kept.deliver()
+    kept.pass_to(LATER)
+
+    instance = kept.arrive(at=LATER)
+    kept.pass_to(LATER + HOURS - timedelta(seconds=1))
+    before = (instance.is_file(), len(Proofs(kept.database).received([f"{STUDY}.1.1"])))
+    kept.pass_to(LATER + HOURS)
+
+    assert (before, instance.is_file()) == ((True, 1), False)
+
+
+@on_sqlite
+def test_an_instance_that_comes_again_while_it_is_kept_goes_at_its_hour(kept: Kept) -> None:
+    kept.arrive()
+    kept.read()
+    kept.deliver()
+
+    instance = kept.arrive(at=LATER - MINUTE)
+    kept.pass_to(LATER)
+
+    assert not instance.is_file()
+
+
+@on_sqlite
+def test_an_instance_that_comes_again_after_the_clock_went_back_goes_no_sooner(kept: Kept) -> None:
+    kept.arrive()
+    kept.read()
+    kept.deliver()
+    kept.pass_to(LATER)
+
+    instance = kept.arrive(at=AT - DAYS)
+    kept.pass_to(LATER - MINUTE)
+
+    assert instance.is_file()
 
 
 @on_sqlite
