@@ -1,5 +1,6 @@
 """Questions that are put to the audit log of a database, and its answers."""
 
+from dataclasses import asdict
 from datetime import datetime
 
 from pacs_ai_storage import audit
@@ -9,13 +10,21 @@ from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.named_queries import saved_queries
 from pacs_ai_storage.records import AuditEvent
 
+from .errors import WrongUsage
 from .questions import BuiltIn, Options, Question, narrowed, question
 
 Answer = list[AuditEvent] | list[NotAnalysed]
 
 
 def put(database: Database, given: AuditFilter, limit: int | None, named: str | None) -> Question:
-    """The question of these options, and of the query of that name; raises WrongUsage where there is none."""
+    """The question of these options, and of the query of that name; raises WrongUsage where there is none.
+
+    An option that is empty is a mistake, as of a pipe that broke: it asks for nothing, and never for everything.
+    """
+    empty = [name for name, value in asdict(given).items() if value == ""]
+    if empty:
+        message = f"empty: {', '.join(empty)}; say what to look for, or leave it out"
+        raise WrongUsage(message)
     saved: dict[str, Options] = {}
     if named is not None:
         with database.read() as connection:

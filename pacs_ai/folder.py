@@ -60,6 +60,9 @@ def _enter(path: Path, reader: Reader) -> _Entry:
         return _Entry(path, read_front(path), Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error)))
     except LimitExceeded as error:
         return _Entry(path, read_front(path), Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error)))
+    except OSError as error:
+        detail = f"The file cannot be read ({error.strerror})."
+        return _Entry(path, None, Refusal(reason=RefusalReason.NOT_DICOM, detail=detail))
 
 
 def _process_study(study: str | None, members: Sequence[_Entry], reader: Reader, out: Path) -> Iterator[FolderLine]:

@@ -114,7 +114,7 @@ class Section(BaseModel):
     """Frozen, with unknown keys refused."""
 
     # A value that is refused may be a token that somebody has put in the wrong place.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class NodeTls(Section):

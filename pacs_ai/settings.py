@@ -1,26 +1,18 @@
 """Every setting, from TOML and environment; frozen, with unknown keys refused."""
 
-import difflib
 import ipaddress
-import os
-import tomllib
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     Field,
     PlainValidator,
-    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings import SettingsError as UnreadableSource
 
-from .errors import SettingsError
 from .nodes import (
     AeTitle,
     ListeningHost,
@@ -35,15 +27,9 @@ from .nodes import (
     must_belong_together,
 )
 
-__all__ = ["DicomSettings", "Node", "NodeTls", "Settings", "WebNode", "load_settings"]
+__all__ = ["DicomSettings", "Node", "NodeTls", "Settings", "WebNode"]
 
-_PREFIX = "PACS_AI_"
-# What pydantic says in the words of Python.
-_SHAPES = {
-    "tuple_type": "a list is wanted here",
-    "model_type": "a section is wanted here",
-    "path_type": "a path between quotation marks is wanted here",
-}
+PREFIX = "PACS_AI_"
 
 
 def _threshold(value: object) -> float | Literal[""]:
@@ -258,7 +244,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix=_PREFIX,
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         hide_input_in_errors=True,
     )
@@ -283,6 +269,13 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return nodes
 
+    @model_validator(mode="after")
+    def _ports_of_their_own(self) -> Self:
+        if self.http.is_on and self.http.port == self.dicom.port:
+            message = f"dicom.port and http.port are both {self.dicom.port}: each needs a port of its own"
+            raise ValueError(message)
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -296,70 +289,3 @@ class Settings(BaseSettings):
         del settings_cls, dotenv_settings, file_secret_settings
         assert isinstance(init_settings, InitSettingsSource)
         return env_settings, init_settings
-
-
-def load_settings(path: Path | None) -> Settings:
-    """The settings of a file and the environment; SettingsError with one line for each problem."""
-    _check_environment()
-    try:
-        return Settings(**_read_toml(path))
-    except ValidationError as error:
-        source = path or "settings"
-        raise SettingsError("\n".join(f"{source}: {line}" for line in _problems(error))) from error
-    except UnreadableSource as error:
-        message = f"environment: {error}; lists such as PACS_AI_NODES are written as JSON"
-        raise SettingsError(message) from error
-
-
-def _check_environment() -> None:
-    """A misspelt section in the environment would otherwise be ignored in silence."""
-    for name in os.environ:
-        section = name.removeprefix(_PREFIX).split("__")[0].lower()
-        if name.startswith(_PREFIX) and section not in Settings.model_fields:
-            problem = _problem((section,), "extra_forbidden", "")
-            message = f"environment variable {name}: {problem}"
-            raise SettingsError(message)
-
-
-def _read_toml(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror})"
-        raise SettingsError(message) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{path}: not TOML: {error}"
-        raise SettingsError(message) from error
-
-
-def _problems(error: ValidationError) -> list[str]:
-    return [_problem(tuple(found["loc"]), found["type"], found["msg"]) for found in error.errors()]
-
-
-def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    key = ".".join(str(part) for part in location)
-    if kind != "extra_forbidden":
-        example = "; each node begins with [[nodes]]" if (key, kind) == ("nodes", "tuple_type") else ""
-        return f"{key}: {_SHAPES.get(kind, message.removeprefix('Value error, '))}{example}"
-    known = _known_keys(location[:-1])
-    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
-    return f"{key}: unknown setting; {hint}"
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    models: list[type[BaseModel]] = [Settings]
-    for part in location:
-        fields = [model.model_fields[part] for model in models if isinstance(part, str) and part in model.model_fields]
-        models = [found for field in fields for found in _sections_of(field.annotation)] or models
-    return list(dict.fromkeys(name for model in models for name in model.model_fields))
-
-
-def _sections_of(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - an annotation can be anything
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) in (tuple, Union, UnionType, Annotated):
-        return [found for part in get_args(annotation) for found in _sections_of(part)]
-    return []

@@ -1,7 +1,7 @@
 """`process`, `send`, `echo`: files in, objects or statuses out."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,7 +94,7 @@ def _print_lines(lines: list["FolderLine"]) -> None:
         ("file", "outcome", "probability", "reason", "detail"),
         [
             (
-                Path(str(line.document["path"])).name,
+                line.document["path"],
                 line.document["outcome"],
                 percent(line.document["probability"]),  # type: ignore[arg-type]
                 line.document["reason"],
@@ -127,14 +127,16 @@ def send(  # noqa: PLR0913 - one parameter for each option
     settings = settings_of(config, verbose=verbose)
     seconds = Seconds(connect=to, associate=ta, answer=td)
     peer = peer_of(target, settings, _titles(aet, aec, target, settings), seconds, lambda: _tls(tls, cf))
-    parcels = [_parcel(path) for path in _files([Path(path) for path in paths])]
+    parcels, unfit = _parcels(_files([Path(path) for path in paths]))
+    for line in unfit:
+        typer.echo(line, err=True)
     is_quiet = not sys.stderr.isatty()
     outcomes = track(peer.send(parcels), total=len(parcels), description="sending", disable=is_quiet, console=None)
     refused = [outcome for outcome in outcomes if not outcome.is_accepted]
     for outcome in refused:
         typer.echo(f"{outcome.parcel.path}: {outcome.detail}", err=True)
-    typer.echo(f"{len(parcels) - len(refused)} of {len(parcels)} accepted")
-    if refused:
+    typer.echo(f"{len(parcels) - len(refused)} of {len(parcels) + len(unfit)} accepted")
+    if refused or unfit:
         raise typer.Exit(1)
 
 
@@ -192,16 +194,25 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             raise NotFound(message)
 
 
+def _parcels(paths: Iterable[Path]) -> tuple[list["Parcel"], list[str]]:
+    """What can be sent, and a line for each file that cannot."""
+    parcels, unfit = [], []
+    for path in paths:
+        try:
+            parcels.append(_parcel(path))
+        except NotDicom as error:
+            unfit.append(f"{path}: {error}")
+        except OSError as error:
+            unfit.append(f"{path}: cannot be read ({error.strerror})")
+    return parcels, unfit
+
+
 def _parcel(path: Path) -> "Parcel":
     from pacs_ai.imaging.decoders import transfer_syntax  # noqa: PLC0415
     from pacs_ai.imaging.film import read_header  # noqa: PLC0415
     from pacs_ai.parcels import Parcel  # noqa: PLC0415
 
-    try:
-        header = read_header(path, max_bytes=_ANY_SIZE)
-    except NotDicom as error:
-        message = f"{path}: {error}"
-        raise NotDicom(message) from error
+    header = read_header(path, max_bytes=_ANY_SIZE)
     syntax = transfer_syntax(header)
     return Parcel(
         path=path,

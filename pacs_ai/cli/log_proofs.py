@@ -45,7 +45,7 @@ def audit_verify(
     from pacs_ai_storage.tampering import verify  # noqa: PLC0415
 
     settings = settings_of(config)
-    with existing_database(settings) as database, _usable(), database.read() as connection:
+    with existing_database(settings) as database, _usable(WrongUsage), database.read() as connection:
         public_key = read_public_key(key) if key else known_public_key(settings.data)
         verdict = verify(connection, public_key, [read_head(path) for path in head or ()])
     if as_json:
@@ -92,7 +92,9 @@ def _export_head(settings: Settings, path: Path) -> None:
 
 def audit_key(config: ConfigOption = None) -> None:
     """The public key of this place's log, on stdout; the key is made when there is none."""
-    sys.stdout.write(_signing_key(settings_of(config)).public_pem())
+    settings = settings_of(config)
+    with existing_database(settings):  # a key without a log proves nothing: the settings name another place
+        sys.stdout.write(_signing_key(settings).public_pem())
 
 
 def audit_prune(config: ConfigOption = None, before: Time = None) -> None:
@@ -121,15 +123,16 @@ def _signing_key(settings: Settings) -> "SigningKey":
     from pacs_ai_storage.signing import SigningKey  # noqa: PLC0415 - queries do not wait for cryptography
 
     make_data_folder(settings.data)
-    with _usable():
+    with _usable(PacsAiError):
         return SigningKey(settings.data)
 
 
 @contextmanager
-def _usable() -> Iterator[None]:
+def _usable(otherwise: type[PacsAiError]) -> Iterator[None]:
+    """What is raised where a key or a head cannot be used: not of the code of a log that was changed."""
     from pacs_ai_storage.signing import UnusableKey  # noqa: PLC0415 - queries do not wait for cryptography
 
     try:
         yield
     except UnusableKey as error:
-        raise PacsAiError(str(error)) from error
+        raise otherwise(str(error)) from error

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from pacs_ai.logs import set_up_logging
-from pacs_ai.settings import Settings, load_settings
+from pacs_ai.settings import Settings
+from pacs_ai.settings_file import load_settings
 
 ConfigOption = Annotated[Path | None, typer.Option("-c", "--config", help="Settings file (TOML).", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]

@@ -44,9 +44,10 @@ def demo(  # noqa: PLR0913 - one parameter for each option
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder for instances and database; a new temporary one by default.")
     ] = None,
-    port: Annotated[int, typer.Option("--port", help="DICOM port; 0 takes any free one.")] = 0,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="DICOM port; 0 takes any free one.")] = 0,
     http_port: Annotated[
-        int, typer.Option("--http-port", help="Port of the pages, on a terminal; 0 takes any free one.")
+        int,
+        typer.Option("--http-port", min=0, max=65535, help="Port of the pages, on a terminal; 0 takes any free one."),
     ] = 0,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query, Security
+from fastapi.security import HTTPBearer
 from pacs_ai_storage.audit import AuditFilter, NotAnalysed
 from pacs_ai_storage.outbox import Choice
 from pacs_ai_storage.records import AuditEvent, DeliveryState
@@ -41,6 +42,24 @@ def _in_utc(at: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, AfterValidator(_in_utc)]
+
+
+# What may come instead of an answer (RFC 9457); who asks is let in before the API is reached.
+_PROBLEM = {"type": "object", "properties": {"title": {"type": "string"}, "detail": {"type": "string"}}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": meaning, "content": {"application/problem+json": {"schema": _PROBLEM}}}
+    for status, meaning in {
+        400: "The question cannot be answered as it was put",
+        401: "The token is missing or wrong",
+        403: "Not from this page or under this name",
+        404: "There is no such study or delivery",
+        422: "A part of the request is not what it has to be",
+        503: "The ledger does not answer, or too many listen",
+    }.items()
+}
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "One event after another", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
 
 
 class Page(BaseModel):
@@ -128,7 +147,8 @@ class Requeue(BaseModel):
 
 def build_api(office: Office) -> APIRouter:
     """The routes; an address that is not among them is answered with 404."""
-    api = APIRouter(prefix=PREFIX)
+    bearer = HTTPBearer(auto_error=False, description="The token of http.token_env, where one is set")
+    api = APIRouter(prefix=PREFIX, responses=_PROBLEMS, dependencies=[Security(bearer)])
     _add_studies(api, office)
     _add_audit(api, office)
     _add_deliveries(api, office)
@@ -178,16 +198,21 @@ def _add_audit(api: APIRouter, office: Office) -> None:
 
     news = News(after=office.events_after)
 
-    @api.get("/events", summary="Events of the audit log as they are written (server-sent events)")
+    @api.get(
+        "/events",
+        summary="Events of the audit log as they are written (server-sent events)",
+        response_class=StreamingResponse,
+        responses=_STREAM,
+    )
     async def events(request: Request, last: Annotated[int, Depends(_last_seen(office))]) -> StreamingResponse:
         return Broadcast(news, last, request.is_disconnected)
 
 
-def _last_seen(office: Office) -> Callable[[Request], int]:
+def _last_seen(office: Office) -> Callable[[str], int]:
     """The number after which events are told: that of Last-Event-ID (HTML 9.2), or else the newest."""
 
-    def last_seen(request: Request) -> int:
-        said, newest = request.headers.get("last-event-id", ""), office.newest_event()
+    def last_seen(said: Annotated[str, Header(alias="Last-Event-ID")] = "") -> int:
+        newest = office.newest_event()
         is_number = said.isascii() and said.isdigit() and len(said) <= len(str(_LARGEST))
         return min(int(said), newest) if is_number else newest
 

@@ -14,6 +14,8 @@ from pacs_ai.errors import NotFound, WrongUsage
 
 from .html import Html
 
+_WHOLE_BODY = "body (JSON, with Content-Type: application/json)"
+
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> Response:
     """An answer of this status, with its reason phrase as title."""
@@ -38,7 +40,7 @@ def _said(error: Exception) -> tuple[int, str]:
     if isinstance(error, HTTPException):
         return error.status_code, str(error.detail)
     if isinstance(error, RequestValidationError):
-        said = (f"{'.'.join(str(part) for part in item['loc'][1:])}: {item['msg']}" for item in error.errors())
+        said = (f"{'.'.join(map(str, item['loc'][1:])) or _WHOLE_BODY}: {item['msg']}" for item in error.errors())
         return 422, "; ".join(said)
     statuses = {NotFound: 404, WrongUsage: 400, LedgerUnavailable: 503}
     return statuses[type(error)], str(error)

@@ -161,23 +161,25 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
         column.study_instance_uid: wanted.study_instance_uid,
         column.sop_instance_uid: wanted.sop_instance_uid,
         # Most outcomes are rarer than their action: beside one, the action is no way into the log.
-        column.action.concat("") if wanted.outcome else column.action: wanted.action,
+        column.action.concat("") if wanted.outcome is not None else column.action: wanted.action,
         column.outcome: wanted.outcome,
         column.actor: wanted.actor,
         column.model: wanted.model,
         column.calling_ae_title: wanted.calling_ae_title,
     }
     conditions = [
-        *(named == value for named, value in equal.items() if value),
+        *(named == value for named, value in equal.items() if value is not None),
         column.probability.is_not(None) if _asks_for_probability(wanted) else None,
         column.at >= wanted.since if wanted.since else None,
         column.at < wanted.until if wanted.until else None,
         _older(*wanted.before) if wanted.before else None,
         column.probability >= wanted.least_probability if wanted.least_probability is not None else None,
         column.probability <= wanted.greatest_probability if wanted.greatest_probability is not None else None,
-        _of_studies(instances.c.accession_number == wanted.accession_number) if wanted.accession_number else None,
-        _of_studies(instances.c.patient_id == wanted.patient_id) if wanted.patient_id else None,
-        and_(column.actor == wanted.node, column.action.not_in(_OF_MODALITIES)) if wanted.node else None,
+        _of_studies(instances.c.accession_number == wanted.accession_number)
+        if wanted.accession_number is not None
+        else None,
+        _of_studies(instances.c.patient_id == wanted.patient_id) if wanted.patient_id is not None else None,
+        and_(column.actor == wanted.node, column.action.not_in(_OF_MODALITIES)) if wanted.node is not None else None,
         _unconfirmed() if wanted.is_unconfirmed else None,
         _mentions(wanted.text) if wanted.text else None,
     ]

@@ -9,7 +9,7 @@ from threading import RLock
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from . import audit
@@ -94,6 +94,11 @@ def _translated() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError, InternalError) as error:  # the last, of a server that became a standby
         message = f"the database does not answer: {error.orig}"
+        raise LedgerUnavailable(message) from error
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:
+            raise  # of a statement of ours
+        message = f"the database is damaged: {error.orig}"
         raise LedgerUnavailable(message) from error
     except NoFreeConnection as error:
         message = "the database does not answer: all connections to it are in use"

@@ -8,14 +8,14 @@ OCCUPIED_NAME = "in-use"
 
 
 class Occupied(Exception):
-    """Another service that runs has the folder."""
+    """Another service that runs has the folder, or whoever owns it does not let us in."""
 
 
 class Occupancy:
     """The folder is ours until `leave`, or until the process ends, however it ends; raises Occupied."""
 
     def __init__(self, folder: Path) -> None:
-        self._descriptor: int | None = os.open(folder / OCCUPIED_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        self._descriptor: int | None = _open(folder)
         try:
             _lock(self._descriptor)
         except OSError as error:
@@ -28,6 +28,16 @@ class Occupancy:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _open(folder: Path) -> int:
+    try:
+        return os.open(folder / OCCUPIED_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        message = (
+            f"{folder.resolve()} cannot be written ({error.strerror}): the service needs a `data` folder of its own"
+        )
+        raise Occupied(message) from error
 
 
 def _lock(descriptor: int) -> None:

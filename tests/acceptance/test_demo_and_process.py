@@ -29,6 +29,7 @@ def processed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict
         (folder / "in" / sample.name).write_bytes(sample.read_bytes())
     (folder / "in" / "notes.txt").write_text("no DICOM")
     (folder / "in" / "truncated.dcm").write_bytes(part10(make_instance())[:100_000])
+    (folder / "in" / "unreadable.dcm").symlink_to("/proc/self/mem")
     out = folder / "out"
     done = run_command("process", str(folder / "in"), "--out", str(out), "--json")
     return out, [json.loads(line) for line in done.stdout.splitlines()]
@@ -61,6 +62,7 @@ def test_process_prints_a_line_for_each_file(processed: tuple[Path, list[dict]])
         "14-hand-cr.dcm": "NOT_CHEST",
         "notes.txt": "NOT_DICOM",
         "truncated.dcm": "UNDECODABLE",
+        "unreadable.dcm": "NOT_DICOM",
     }
     refused = {line["reason"]: line for line in lines if line["reason"]}
     assert all(line["probability"] is None for line in refused.values())

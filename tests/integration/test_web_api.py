@@ -270,6 +270,11 @@ def test_the_card_and_the_description_are_there(client: TestClient) -> None:
     promised = {"worklist", "studies/{uid}", "audit", "deliveries", "model", "events"}
     assert {f"/api/v1/{path}" for path in promised} <= described["paths"].keys()
     assert all(path in page.text for path in described["paths"])
+    assert "HTTPBearer" in described["components"]["securitySchemes"]
+    assert list(described["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
+    for methods in described["paths"].values():
+        for operation in methods.values():
+            assert operation["responses"]["422"]["content"].keys() == {"application/problem+json"}
 
 
 @ON_SQLITE

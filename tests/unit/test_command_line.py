@@ -32,9 +32,13 @@ from pacs_ai_storage.records import (
     StudyResult,
 )
 from pyarrow import parquet
+from pydicom.uid import DigitalXRayImageStorageForPresentation
+from pynetdicom.presentation import build_context
 
 from pacs_ai import __version__
 from pacs_ai.cli.output import print_table
+from tests.builders import make_instance, part10, phantom
+from tests.integration.peers import Archive, listening
 
 COMMAND = Path(sys.executable).with_name("pacs-ai")
 AT = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
@@ -140,7 +144,10 @@ def run(folder: Path) -> Run:
 
     def ended(*arguments: str | Path, cwd: Path = folder) -> subprocess.CompletedProcess[str]:
         line = [COMMAND, *arguments]
-        return subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        none = subprocess.DEVNULL
+        return subprocess.run(
+            line, cwd=cwd, env=environment, stdin=none, capture_output=True, text=True, check=False, timeout=120
+        )
 
     return ended
 
@@ -279,7 +286,7 @@ def test_a_token_of_the_http_port_that_is_not_there_is_a_problem_of_the_settings
     assert (served.returncode, served.stderr) == (2, said)
 
 
-@pytest.mark.parametrize("arguments", [["serve"], ["migrate"], ["audit", "key"], ["demo", "--data", "taken"]])
+@pytest.mark.parametrize("arguments", [["serve"], ["migrate"], ["demo", "--data", "taken"]])
 def test_a_data_folder_that_cannot_be_ends_with_2_and_one_sentence(
     arguments: list[str], run: Run, tmp_path: Path
 ) -> None:
@@ -408,14 +415,85 @@ def test_a_head_that_cannot_be_written_ends_with_1_and_says_where(run: Run, fold
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that nobody can write to is there on Linux")
-def test_a_key_that_cannot_be_written_ends_with_1_and_says_where(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "pacs-ai.toml").write_text('data = "/proc"\n', encoding="utf-8")
+def test_a_key_that_cannot_be_written_ends_with_1_and_says_where(run: Run, folder: Path, tmp_path: Path) -> None:
+    url = sqlite_url(folder / "pacs-ai-data")
+    (tmp_path / "pacs-ai.toml").write_text(f'data = "/proc"\n[audit]\nurl = "{url}"\n', encoding="utf-8")
 
     ended = run("audit", "key", cwd=tmp_path)
 
     assert (ended.returncode, ended.stdout) == (1, "")
     (sentence,) = ended.stderr.splitlines()
     assert sentence.startswith("/proc/audit-key.pem: the key cannot be written (")
+
+
+@pytest.mark.parametrize("option", ["--head", "--key"])
+def test_a_head_or_key_that_is_none_is_told_from_a_log_that_was_changed(option: str, run: Run, folder: Path) -> None:
+    ended = run("audit", "verify", option, "nowhere.json")
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("nowhere.json: no ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_no_key_is_made_where_there_is_no_log(run: Run, tmp_path: Path) -> None:
+    ended = run("audit", "key", cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.startswith("no database in ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--patient", "--study", "--accession", "--node", "--outcome"])
+def test_an_option_that_is_empty_asks_for_nothing_and_not_for_everything(option: str, run: Run) -> None:
+    ended = run("audit", "query", option, "")
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "say what to look for, or leave it out" in ended.stderr
+
+
+def test_a_patient_that_a_broken_pipe_does_not_name_is_a_mistake(run: Run) -> None:
+    ended = run("audit", "query", "--patient", "-")  # nobody writes to its standard input
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "patient_id" in ended.stderr
+
+
+@pytest.mark.parametrize("command", [["worklist"], ["audit", "verify"], ["serve"]])
+def test_a_damaged_database_is_told_in_a_sentence(command: list[str], run: Run, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "pacs-ai-data", tmp_path / "pacs-ai-data")
+    (tmp_path / "pacs-ai-data" / SQLITE_NAME).write_bytes(b"not a database " * 1000)
+
+    ended = run(*command, cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (sentence,) = [line for line in ended.stderr.splitlines() if "database" in line]
+    assert sentence.startswith("the database is damaged: ")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--port", "--http-port"])
+def test_a_port_that_is_none_is_wrong_usage(option: str, run: Run, tmp_path: Path) -> None:
+    ended = run("demo", option, "70000", cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+def test_what_is_not_dicom_holds_nothing_up_that_is(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "DICOMDIR").write_bytes(b"no instance")
+    (tmp_path / "damaged").symlink_to("/proc/self/mem")  # whose first byte cannot be read
+    (tmp_path / "film.dcm").write_bytes(part10(make_instance(stored=phantom(64, 48))))
+    archive = Archive()
+
+    with listening(archive, contexts=[build_context(DigitalXRayImageStorageForPresentation)]):
+        ended = run(
+            "send", "127.0.0.1", str(archive.port), "DICOMDIR", "damaged", "film.dcm", "-aec", "ARCHIVE", cwd=tmp_path
+        )
+
+    assert (ended.returncode, ended.stdout) == (1, "1 of 3 accepted\n")
+    assert [line.split(": ")[0] for line in ended.stderr.splitlines()] == ["DICOMDIR", "damaged"]
+    assert "cannot be read" in ended.stderr
+    assert len(archive.instances) == 1
 
 
 def test_results_that_cannot_be_written_end_with_1_before_anything_is_read(run: Run, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from pacs_ai.errors import SettingsError
 from pacs_ai.nodes import token_problems
-from pacs_ai.settings import AtnaSettings, HttpSettings, Node, Settings, WebNode, load_settings
+from pacs_ai.settings import AtnaSettings, HttpSettings, Node, Settings, WebNode
+from pacs_ai.settings_file import load_settings
 
 SHIPPED = Path(__file__).parents[2] / "config" / "pacs-ai.toml"
 WEB_NODE = '[[nodes]]\nname = "web"\nurl = "https://pacs/dicom-web/"\n'
@@ -114,8 +115,29 @@ def test_a_value_of_another_shape_is_refused_in_words_of_the_file(content: str, 
 def test_an_unknown_key_of_the_environment_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACS_AI_DICOM__PROT", "104")
 
-    with pytest.raises(SettingsError, match=r"dicom\.prot: unknown setting; did you mean 'port'"):
+    said = r"^environment variable PACS_AI_DICOM__PROT: dicom\.prot: unknown setting; did you mean 'port'"
+    with pytest.raises(SettingsError, match=said):
         load_settings(None)
+
+
+def test_a_wrong_value_of_the_environment_is_not_blamed_on_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PACS_AI_DICOM__PORT", "abc")
+
+    with pytest.raises(SettingsError, match=r"^environment variable PACS_AI_DICOM__PORT: dicom\.port: "):
+        load_settings(written(tmp_path, "[dicom]\nport = 11113"))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("[dicom]\nport = 8080", "settings: dicom.port and http.port are both 8080: each needs a port of its own"),
+        ("[ingest]\ndisk_reserve_gb = inf", "ingest.disk_reserve_gb: Input should be a finite number"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(content: str, expected: str, problems: Any) -> None:
+    assert expected in problems(content)
 
 
 def test_every_problem_is_said_at_once_with_its_key(problems: Any) -> None:
