@@ -309,6 +309,7 @@ class Service:
             policy=priority_policy(self._settings),
             notes_use=self._settings.audit.atna.is_on,
             now=now,
+            is_closing=self._stop.is_set,
         )
         return build_app(health, measures, office, token=self._token)
 

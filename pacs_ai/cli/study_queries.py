@@ -9,10 +9,10 @@ import typer
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.views import StudyView, show_study, unread_studies
 
-from pacs_ai.errors import NotFound
 from pacs_ai.lines.studies import entry_line, study_line, waiting_study
 from pacs_ai.naming import one_study
 from pacs_ai.policies import priority_policy
+from pacs_ai.requeueing import requeue
 from pacs_ai.stores import now
 from pacs_ai.worklist import WorklistEntry, order
 
@@ -151,14 +151,5 @@ def studies_requeue(
 ) -> None:
     """A FAILED study is read again; with --force any study, and its new report names the one before."""
     with existing_database(settings_of(config)) as database:
-        study = one_study(database, name)
-        ledger = Ledger(database, actor="operator")
-        if not ledger.requeue(study, now()) and not (force and ledger.read_again(study, now())):
-            why = (
-                "is being received or read, or no instance of it is kept"
-                if force
-                else "is not FAILED; --force reads any study again"
-            )
-            message = f"study {study} {why}"
-            raise NotFound(message)
+        requeue(Ledger(database, actor="operator"), one_study(database, name), now(), force=force)
     typer.echo("queued again")

@@ -196,7 +196,7 @@ def _add_audit(api: APIRouter, office: Office) -> None:
     def audit_query(question: AuditQuestionOfPatient) -> Page:
         return ask(question, question.patient)
 
-    news = News(after=office.events_after)
+    news = News(after=office.events_after, is_over=office.is_closing)
 
     @api.get(
         "/events",

@@ -32,9 +32,11 @@ class Health:
 
     def _disk(self) -> Reason | None:
         try:
-            free = self.store.free_bytes()
+            free, takes_files = self.store.free_bytes(), self.store.takes_files()
         except OSError as error:
             return Reason(check="disk", detail=f"the data folder does not answer ({error.strerror})")
+        if not takes_files:
+            return Reason(check="disk", detail="the data folder takes no more files (read-only, or no inode is left)")
         if free > 0:
             return None
         return Reason(

@@ -17,9 +17,9 @@ from pacs_ai.lines.events import event_line
 
 _LISTENERS = 8
 _AT_ONCE = 500
-_PAUSE_SECONDS = 1.0
+_PAUSE_SECONDS = 0.5  # less than a request has that is under way when the service ends
 _SIGN_OF_LIFE = ": \n\n"
-_EVERY = 15
+_EVERY = 30
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class News:
     """At most eight listen at a time, so that the port has room for everybody else."""
 
     after: Callable[[int, int], list[AuditEvent]]
+    is_over: Callable[[], bool]
     _listening: int = field(default=0, init=False)
 
     @contextmanager
@@ -41,12 +42,12 @@ class News:
             self._listening -= 1
 
     async def lines(self, last: int, is_gone: Callable[[], Awaitable[bool]]) -> AsyncIterator[str]:
-        """What is written after the event of that number, until the listener is gone.
+        """What is written after the event of that number, until the listener is gone, or the service goes.
 
         Now and then a line says nothing, so that a connection that has ended is found out.
         """
         quiet = 0
-        while not await is_gone():
+        while not self.is_over() and not await is_gone():
             events = await self._next(last)
             for event in events:
                 last = event.identity or last

@@ -14,11 +14,11 @@ from pacs_ai_storage.records import AuditEvent, Delivery
 from pacs_ai_storage.views import StudyView, list_deliveries, show_study, unread_studies
 
 from pacs_ai.asking import Answer, answer, note_use, put
-from pacs_ai.errors import NotFound
 from pacs_ai.inference.card import ModelCard
 from pacs_ai.lines.studies import waiting_study
 from pacs_ai.naming import one_study
 from pacs_ai.questions import Question
+from pacs_ai.requeueing import requeue
 from pacs_ai.worklist import PriorityPolicy, WorklistEntry, order
 
 _OPERATOR = "operator"
@@ -35,6 +35,7 @@ class Office:
     policy: PriorityPolicy
     notes_use: bool
     now: Callable[[], datetime]
+    is_closing: Callable[[], bool]
     outbox: Outbox = field(init=False)
     ledger: Ledger = field(init=False)
 
@@ -67,11 +68,7 @@ class Office:
 
     def requeue(self, name: str, *, force: bool) -> None:
         """The study is read again; raises NotFound where it cannot be."""
-        study, now = one_study(self.database, name), self.now()
-        if not self.ledger.requeue(study, now) and not (force and self.ledger.read_again(study, now)):
-            why = "is being received or read, or nothing of it is kept" if force else "is not FAILED"
-            message = f"study {study} {why}"
-            raise NotFound(message)
+        requeue(self.ledger, one_study(self.database, name), self.now(), force=force)
 
     def ask(self, given: audit.AuditFilter, named: str | None) -> tuple[Question, Answer]:
         """The question as it was understood, and its answer; raises WrongUsage."""

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +54,14 @@ class InstanceStore:
     def free_bytes(self) -> int:
         """What is left on the disk above the reserve; negative below it."""
         return shutil.disk_usage(self._root).free - self._reserve
+
+    def takes_files(self) -> bool:
+        """Whether the file system can be written and has room for one more name; where it does not say so, it has."""
+        if sys.platform == "win32":
+            return True
+        found = os.statvfs(self._root)
+        has_names = found.f_files == 0 or found.f_favail > 0  # some file systems do not count them
+        return has_names and not found.f_flag & os.ST_RDONLY
 
     def keep(self, pieces: Iterable[Piece], *, expected_bytes: int = 0) -> KeptFile:
         """The pieces are one durable file: written aside, synced, renamed, folder synced.

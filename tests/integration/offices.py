@@ -32,6 +32,7 @@ def open_office(database: Database, folder: Path, *, notes_use: bool = False) ->
         policy=priority_policy(Settings()),
         notes_use=notes_use,
         now=Clock(STABLE),
+        is_closing=lambda: False,
     )
 
 

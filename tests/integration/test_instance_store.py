@@ -1,9 +1,11 @@
 """Files are whole and durable, or not there."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pacs_ai_storage.database import Database, sqlite_url
@@ -13,6 +15,7 @@ from pacs_ai_storage.migration import migrate
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
+from types import SimpleNamespace
 from pacs_ai_storage.instances import InstanceStore, OutOfSpace
 store = InstanceStore(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -168,3 +171,24 @@ def test_the_reserve_is_looked_at_while_a_large_file_comes_in(tmp_path: Path, mo
             arriving.write(bytes(1 << 20))
 
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say so of a file system")
+@pytest.mark.parametrize(
+    ("changes", "takes"),
+    [
+        ({"f_files": 1000, "f_favail": 0}, False),
+        ({"f_files": 0, "f_favail": 0}, True),
+        ({"f_files": 1000, "f_favail": 1, "f_flag": os.ST_RDONLY}, False),
+    ],
+)
+def test_a_disk_that_takes_no_more_files_says_so(
+    changes: dict[str, int], takes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = InstanceStore(tmp_path / "instances")
+    found = os.statvfs(tmp_path)
+    said = {name: getattr(found, name) for name in ("f_files", "f_favail", "f_flag")} | changes
+
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(**said))
+
+    assert store.takes_files() is takes

@@ -295,7 +295,7 @@ def test_events_are_told_as_they_are_written(database: Database, tmp_path: Path)
     import asyncio  # noqa: PLC0415
 
     bring_to(StudyState.DELIVERED, database)
-    news = News(after=open_office(database, tmp_path).events_after)
+    news = News(after=open_office(database, tmp_path).events_after, is_over=lambda: False)
 
     async def listen() -> list[str]:
         looks = [False, True]
@@ -306,6 +306,20 @@ def test_events_are_told_as_they_are_written(database: Database, tmp_path: Path)
     numbers = [int(line.splitlines()[0].removeprefix("id: ")) for line in told]
     assert numbers == list(range(3, len(actions(database)) + 1))
     assert json.loads(told[0].splitlines()[2].removeprefix("data: "))["id"] == 3
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_whoever_listens_is_told_no_more_once_the_service_goes(database: Database, tmp_path: Path) -> None:
+    import asyncio  # noqa: PLC0415
+
+    bring_to(StudyState.DELIVERED, database)
+    ends = iter([False, True])
+    news = News(after=open_office(database, tmp_path).events_after, is_over=lambda: next(ends))
+
+    async def listen() -> list[str]:
+        return [line async for line in news.lines(0, lambda: _gone_after([False] * 9))]
+
+    assert len(asyncio.run(listen())) == len(actions(database))
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
