@@ -115,11 +115,15 @@ def test_two_hundred_silent_connections_do_not_stop_a_sender(
 def test_the_idle_associations_of_one_peer_make_room_for_that_peer_alone(open_inbox: Callable[..., Inbox]) -> None:
     inbox = open_inbox(max_associations_per_peer=2, limits=Limits(quiet_seconds=0))
     with connections(inbox.port, 3, address="127.0.0.2") as many, connections(inbox.port, 1) as other:
-        answers = [associate(connection) for connection in (*other, *many)]
+        first, second, third = many
+        assert [associate(connection) for connection in (*other, first, second)] == [ASSOCIATE_AC] * 3
+        for connection in (first, second):  # both are settled, and the first is idle for longer, however slow we are
+            connection.sendall(p_data(ECHO, is_command=True, is_last=True))
+            assert read_pdu(connection)[0] == P_DATA
 
-        assert answers == [ASSOCIATE_AC] * 4
-        wait_until(lambda: is_ended(many[0]))
-        assert not is_ended(many[1])
+        assert associate(third) == ASSOCIATE_AC
+        wait_until(lambda: is_ended(first))
+        assert not is_ended(second)
         assert not is_ended(other[0])
 
 
