@@ -11,6 +11,7 @@ import pytest
 from pacs_ai_storage.database import Database, sqlite_url
 from pacs_ai_storage.instances import InstanceStore, OutOfSpace
 from pacs_ai_storage.migration import migrate
+from pacs_ai_storage.occupancy import OCCUPIED_NAME, Occupancy, Occupied
 
 FULL_DISK = """
 import resource, sys
@@ -192,3 +193,10 @@ def test_a_disk_that_takes_no_more_files_says_so(
     monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(**said))
 
     assert store.takes_files() is takes
+
+
+def test_a_folder_that_does_not_let_us_in_is_named(tmp_path: Path) -> None:
+    (tmp_path / OCCUPIED_NAME).mkdir()  # a file that cannot be opened, whoever asks
+
+    with pytest.raises(Occupied, match=r"cannot be written \(Is a directory\)"):
+        Occupancy(tmp_path)
