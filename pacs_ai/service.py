@@ -75,6 +75,7 @@ def _occupied(settings: Settings) -> tuple[Occupancy, Stores]:
     with ExitStack() as in_trouble:
         in_trouble.callback(occupancy.leave)
         stores = open_stores(settings)
+        stores.database.open_together()
         stores.instances.sweep()  # nobody else is writing here: the folder is ours
         in_trouble.pop_all()
     return occupancy, stores

@@ -16,17 +16,17 @@ _LEVELS: dict[str | None, PriorityLevel] = {
 }
 
 
-def waiting_study(study: UnreadStudy) -> WaitingStudy:
+def waiting_study(row: UnreadStudy) -> WaitingStudy:
     """What the reading order looks at."""
-    reasons = study.priority_reasons
+    uid, accession_number, state, received_at, outcome, probability, priority, reasons = row
     return WaitingStudy(
-        study_instance_uid=study.study_instance_uid,
-        accession_number=study.accession_number,
-        received_at=study.received_at,
-        level=_LEVELS[study.priority],
-        reasons=tuple(reasons.splitlines()) if reasons else (f"not read by the network yet: {study.state}",),
-        outcome=study.outcome or study.state,
-        probability=study.probability,
+        study_instance_uid=uid,
+        accession_number=accession_number,
+        received_at=received_at,
+        level=_LEVELS[priority],
+        reasons=tuple(reasons.splitlines()) if reasons else (f"not read by the network yet: {state}",),
+        outcome=outcome or state,
+        probability=probability,
     )
 
 

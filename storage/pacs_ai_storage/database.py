@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -21,6 +21,8 @@ _PATIENCE_SECONDS = 30
 _CONNECTIONS = 16
 # Of SQLite; it has one writer, and to open the file takes less than a millisecond.
 _FILES_OPEN = 2
+# Opened together once; a service needs more of them only where it is allowed more associations than anybody has.
+_MOST_TOGETHER = 64
 
 
 class LedgerUnavailable(Exception):
@@ -33,6 +35,7 @@ class Database:
     def __init__(self, url: str, *, connections: int = _CONNECTIONS, patience: float = _PATIENCE_SECONDS) -> None:
         """At most `connections` are open at once; who finds none free waits for one so many seconds."""
         self.engine = _engine(url, _Pool(connections=connections, patience=patience))
+        self._most = connections
         self._writer = RLock()
         self._place: tuple[int, int] | None = None
 
@@ -57,6 +60,18 @@ class Database:
         queue = self._writer if self.engine.dialect.name == "sqlite" else nullcontext()
         with _translated(), queue, self.engine.begin() as connection, audit.collected(connection):
             yield connection
+
+    def open_together(self) -> None:
+        """From now on as many files are open as at the busiest moment to come; raises LedgerUnavailable.
+
+        SQLite keeps the database file of a closed connection open for the next one, for as long as another connection
+        of the process holds a lock (POSIX advisory locks, os_unix.c): else one more file would be open after each
+        moment that was busier than all before, and a limit on open files would be met in the middle of the work.
+        """
+        if self.engine.dialect.name == "sqlite":
+            with _translated(), ExitStack() as together:
+                for _ in range(min(self._most, _MOST_TOGETHER)):
+                    together.enter_context(self.engine.connect())
 
     def _check_place(self) -> None:
         """Raises LedgerUnavailable while the file of SQLite is not the one that was opened first.

@@ -1,10 +1,11 @@
 """Plain selects for people and pages: the worklist, a study, the outbox."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import TypeAlias
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from .audit import latest_repairs
 from .delivery_rows import joined_deliveries
@@ -30,29 +31,28 @@ class StudyView:
     repairs: tuple[AuditEvent, ...]
 
 
-class UnreadStudy(NamedTuple):
-    """What the reading order looks at, named as in StudyRecord; a tuple, because there are thousands of them."""
-
-    study_instance_uid: str
-    accession_number: str
-    state: str
-    received_at: datetime
-    outcome: str | None
-    probability: float | None
-    priority: str | None
-    priority_reasons: str | None
-
-
+# What the reading order looks at: UID, accession number, state, time of arrival, outcome, probability, priority, and
+# its reasons, each a line. The row itself: there are thousands, a copy of each takes as long as their order.
+UnreadStudy: TypeAlias = Row[str, str, str, datetime, str | None, float | None, str | None, str | None]
 _UNREAD = (
-    select(*(studies.c[name] for name in UnreadStudy._fields))
+    select(
+        studies.c.study_instance_uid,
+        studies.c.accession_number,
+        studies.c.state,
+        studies.c.received_at,
+        studies.c.outcome,
+        studies.c.probability,
+        studies.c.priority,
+        studies.c.priority_reasons,
+    )
     .where(studies.c.read_at.is_(None))
     .order_by(studies.c.received_at)
 )
 
 
-def unread_studies(connection: Connection) -> list[UnreadStudy]:
-    """The studies that nobody has marked as read, oldest first; each reason is a line."""
-    return [UnreadStudy._make(row) for row in connection.execute(_UNREAD)]
+def unread_studies(connection: Connection) -> Sequence[UnreadStudy]:
+    """The studies that nobody has marked as read, oldest first."""
+    return connection.execute(_UNREAD).all()
 
 
 def _may_be_named(name: str) -> bool:
