@@ -35,6 +35,7 @@ PARSE_ERRORS = (
 config.settings.reading_validation_mode = config.IGNORE
 
 _LEAST, _MOST = 1e-15, 1e15
+_LARGE = 1 << 20
 _ENCODED = {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}  # in a character set, PS3.5 6.1.2.3
 _DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
 _AGE = re.compile(r"(\d{3})([DWMY])")
@@ -107,6 +108,25 @@ def items(header: Dataset, keyword: str) -> list[Dataset]:
 def code_values(header: Dataset, keyword: str) -> set[str]:
     """The code values of a code sequence."""
     return {text(item, "CodeValue") for item in items(header, keyword)} - {""}
+
+
+def without_large_values(header: Dataset) -> Dataset:
+    """The same header, in place, without the elements that hold more than a megabyte: no result takes one over.
+
+    Encapsulated documents and private elements may be as large as an instance, and a study has many.
+    """
+    for tag in list(header.keys()):
+        if _bytes_in(header.get_item(tag).value) > _LARGE:
+            del header[tag]
+    return header
+
+
+def _bytes_in(value: object) -> int:
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, Sequence):
+        return sum(_bytes_in(item.get_item(tag).value) for item in value for tag in item.keys())  # noqa: SIM118 - a data set's own iterator decodes
+    return 0
 
 
 def age_in_years(header: Dataset) -> float | None:

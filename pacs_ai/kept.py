@@ -14,11 +14,10 @@ log = logging.getLogger(__name__)
 
 def kept_header(result: ResultObject, store: InstanceStore) -> Dataset | None:
     """All of it but its pixels; None where its file has gone or is damaged, so that nothing else has to wait for it."""
-    path = store.locate(result.file)
-    if not path.is_file():
-        return None
     try:
-        return read_header(path, max_bytes=result.file.size)
+        return read_header(store.locate(result.file), max_bytes=result.file.size)
+    except FileNotFoundError:
+        return None
     except (NotDicom, LimitExceeded, OSError) as error:
         log.warning("the kept %s %s is damaged (%s)", result.kind, result.sop_instance_uid, type(error).__name__)
         return None

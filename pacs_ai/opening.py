@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from .errors import LimitExceeded, NotDicom, UndecodablePixels
 from .findings import Refusal, RefusalReason
+from .header import without_large_values
 from .imaging.film import Film, read_header
 from .imaging.front import read_front
 from .imaging.gate import GatePolicy, examine
@@ -50,7 +51,7 @@ def open_instance(file: InstanceFile, terms: OpeningTerms) -> OpenedInstance:
     header: Dataset | None = None
     found: Film | Refusal
     try:
-        header = read_header(file.path, max_bytes=terms.max_bytes)
+        header = without_large_values(read_header(file.path, max_bytes=terms.max_bytes))
         found = examine(header, terms.gate) or terms.films.open(file.path, header, input_size=terms.input_size)
     except NotDicom as error:
         found = Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error))

@@ -51,6 +51,7 @@ class Readers:
         self._under_way: dict[str, tuple[ClaimedStudy, datetime]] = {}
         self._stopping = threading.Event()
         self._ended = threading.Event()
+        self._had_room = True
         self._clock: Callable[[], datetime] | None = None
         self._renewal = threading.Thread(target=self._renew, name="leases", daemon=True)
 
@@ -59,7 +60,8 @@ class Readers:
         self._slots.acquire()
         claimed = None
         try:
-            claimed = self._ledger.claim_stable(now(), self._terms)
+            if self._has_room():
+                claimed = self._ledger.claim_stable(now(), self._terms)
         finally:
             if claimed is None:
                 self._slots.release()
@@ -69,6 +71,14 @@ class Readers:
         self._renew_from_now_on(now)
         self._pool.submit(self._read, claimed, now).add_done_callback(lambda _done: self._let_go(claimed))
         return True
+
+    def _has_room(self) -> bool:
+        """What could not be kept is not begun: each try would be read, and add events to the ledger, in vain."""
+        has_room = self._instances.has_room_for_results()
+        if not has_room and self._had_room:
+            log.warning("no study is read: the disk is full, or does not answer")
+        self._had_room = has_room
+        return has_room
 
     def finish(self) -> None:
         """What was begun has come to its end."""

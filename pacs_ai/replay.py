@@ -59,10 +59,11 @@ def replay_study(
     newest = {kept.said.sop_instance_uid: kept for kept in view.readings}
     instances = {instance.sop_instance_uid: instance for instance in view.instances}
     found = {uid: _condition(instances.get(uid), store) for uid in newest}
+    # In the order in which they were read: of two patients in a study, the one who came first is read.
     files = [
-        InstanceFile(path=store.locate(instances[uid].file), sop_instance_uid=uid, when=instances[uid].received_at)
-        for uid, condition in found.items()
-        if condition is Condition.INTACT
+        InstanceFile(path=store.locate(instance.file), sop_instance_uid=uid, when=instance.received_at)
+        for uid, instance in instances.items()
+        if found.get(uid) is Condition.INTACT
     ]
     judged = {
         item.opened.file.sop_instance_uid: item

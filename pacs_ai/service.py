@@ -40,6 +40,7 @@ from .readers import Readers
 from .reading import build_reader, film_opener, load_for_service
 from .settings import Node, Settings, WebNode
 from .stores import Stores, make_data_folder, now, open_stores
+from .taking_up import take_up
 from .tally import Tally
 from .telling import Telling
 from .tls import certificate_problems
@@ -275,8 +276,7 @@ class Service:
             readers.finish()
 
     def _begin_reading(self, reader: Reader) -> None:
-        # Holding the port makes us the only service of this name: what it had begun before is ours to take up.
-        self.stores.ledger.release_leases(self._owner, now())
+        take_up(self._settings, self.stores, self._owner, now())
         self.stores.ledger.read_with(reader.setup, now(), detail=in_words(reader.setup))
 
     def _deliver(self, node: Node | WebNode) -> None:

@@ -150,6 +150,7 @@ class Certificates:
     _lock: Lock = field(default_factory=Lock)
     _read: _State = ()
     _context: ssl.SSLContext | None = None
+    _complained_of: tuple[_State, str] | None = None
 
     def __post_init__(self) -> None:
         """SettingsError where a file is not what it has to be."""
@@ -160,17 +161,20 @@ class Certificates:
         with self._lock:
             found = self._on_disk()
             if found != self._read:
-                self._read = found
-                self._renew()
+                self._renew(found)
             assert self._context is not None
             return self._context
 
-    def _renew(self) -> None:
+    def _renew(self, found: _State) -> None:
+        """Files that cannot be used are tried again with each peer: what made them readable may not show on them."""
         try:
             self._context = server_context(self.tls)
         except SettingsError as error:
-            log.warning("%s; the certificates of before stay in use", error)
+            if (found, str(error)) != self._complained_of:
+                log.warning("%s; the certificates of before stay in use", error)
+            self._complained_of = (found, str(error))
         else:
+            self._read, self._complained_of = found, None
             log.info("the certificates of the DICOM port were read anew")
 
     def _on_disk(self) -> _State:

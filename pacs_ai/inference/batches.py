@@ -88,9 +88,13 @@ class BatchingClassifier:
     def _answer(self, batch: list[_Waiting]) -> None:
         answer = self._network.submit(self._classifier.read, [item for item, _ in batch])
         error = answer.exception() or _miscount(answer.result(), batch)
+        if error is not None and len(batch) > 1:
+            # They may be of as many studies: what one image cannot be read for is no fault of the others.
+            for alone in batch:
+                self._answer([alone])
+            return
         if error is not None:
-            for _, future in batch:
-                future.set_exception(error)
+            batch[0][1].set_exception(error)
             return
         for (_, future), reading in zip(batch, answer.result(), strict=True):
             future.set_result(reading)

@@ -35,7 +35,7 @@ class Database:
     def __init__(self, url: str, *, connections: int = _CONNECTIONS, patience: float = _PATIENCE_SECONDS) -> None:
         """At most `connections` are open at once; who finds none free waits for one so many seconds."""
         self.engine = _engine(url, _Pool(connections=connections, patience=patience))
-        self._most = connections
+        self._most, self._patience = connections, patience
         self._writer = RLock()
         self._place: tuple[int, int] | None = None
 
@@ -57,9 +57,23 @@ class Database:
         Raises LedgerUnavailable when the database is locked, full or gone, or no connection becomes free.
         """
         self._check_place()
-        queue = self._writer if self.engine.dialect.name == "sqlite" else nullcontext()
-        with _translated(), queue, self.engine.begin() as connection, audit.collected(connection):
+        turn = self._turn() if self.engine.dialect.name == "sqlite" else nullcontext()
+        with turn, _translated(), self.engine.begin() as connection, audit.collected(connection):
             yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The only writer of this process; raises LedgerUnavailable when those before take too long.
+
+        Each of those waits for a lock of another process as long: the last of many would never be told.
+        """
+        if not self._writer.acquire(timeout=self._patience):
+            message = "the database does not answer: others of this process have waited for it too long"
+            raise LedgerUnavailable(message)
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def open_together(self) -> None:
         """From now on as many files are open as at the busiest moment to come; raises LedgerUnavailable.

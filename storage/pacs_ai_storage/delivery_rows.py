@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, and_, case, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, and_, case, select, update
 
 from . import audit
 from .database import Database
 from .records import AuditEvent, ClaimedStudy, DeliveredForm, Delivery, DeliveryState, ResultObject, StudyState
-from .rows import insert_new, object_row
+from .rows import file_columns, insert_new, object_row
 from .schema import deliveries, objects, studies
 
 OPEN = (DeliveryState.PENDING, DeliveryState.SENT, DeliveryState.FAILED)
@@ -161,20 +161,27 @@ def reopen_study(connection: Connection, study_instance_uid: str) -> None:
 
 def queue(
     connection: Connection, claimed: ClaimedStudy, item: ResultObject, nodes: Sequence[str], now: datetime
-) -> bool:
-    """The object waits for each node; False, and nothing changes, where it was built before from the same input."""
-    if not insert_new(connection, objects, object_row(item, claimed)):
-        return False  # the node has it, or has it in its queue
-    for node in nodes:
-        connection.execute(
-            insert(deliveries).values(
-                sop_instance_uid=item.sop_instance_uid,
-                node=node,
-                study_instance_uid=claimed.study_instance_uid,
-                state=DeliveryState.PENDING,
-                attempts=0,
-                queued_at=now,
-                next_attempt_at=now,
-            )
-        )
-    return True
+) -> list[str] | None:
+    """The object waits for these nodes, which are those that it never waited for before.
+
+    None, and nothing changes, where it was built before from the same input and every node has it or waits for it.
+    """
+    is_new = insert_new(connection, objects, object_row(item, claimed))
+    waiting = [node for node in nodes if insert_new(connection, deliveries, _pending_row(claimed, item, node, now))]
+    if waiting and not is_new:
+        # A node that was added since: the file that has just been written again is kept for it.
+        gone = and_(objects.c.sop_instance_uid == item.sop_instance_uid, objects.c.gone_at.is_not(None))
+        connection.execute(update(objects).where(gone).values(gone_at=None, **file_columns(item.file)))
+    return waiting if is_new or waiting else None
+
+
+def _pending_row(claimed: ClaimedStudy, item: ResultObject, node: str, now: datetime) -> dict[str, object]:
+    return {
+        "sop_instance_uid": item.sop_instance_uid,
+        "node": node,
+        "study_instance_uid": claimed.study_instance_uid,
+        "state": DeliveryState.PENDING,
+        "attempts": 0,
+        "queued_at": now,
+        "next_attempt_at": now,
+    }

@@ -19,6 +19,7 @@ from .records import KeptFile
 
 Piece = bytes | memoryview
 _BYTES_BETWEEN_LOOKS = 16 << 20  # at the reserve, by each file that comes in
+_BYTES_OF_RESULTS = 1 << 20  # of a study: a capture for each film, and a report
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -63,21 +64,36 @@ class InstanceStore:
         has_names = found.f_files == 0 or found.f_favail > 0  # some file systems do not count them
         return has_names and not found.f_flag & os.ST_RDONLY
 
-    def keep(self, pieces: Iterable[Piece], *, expected_bytes: int = 0) -> KeptFile:
+    def keep(self, pieces: Iterable[Piece]) -> KeptFile:
         """The pieces are one durable file: written aside, synced, renamed, folder synced.
 
-        Keeping the same bytes twice gives the same file. Raises OutOfSpace below the reserve or on a full disk.
+        The reserve is for these, results, without which nothing that came in would ever go again. Keeping the same
+        bytes twice gives the same file. Raises OutOfSpace on a full disk.
         """
-        with self.begin(expected_bytes=expected_bytes) as arriving:
+        with self._begun(spares_reserve=False) as file:
             for piece in pieces:
-                arriving.write(piece)
-            return arriving.keep()
+                file.write(piece)
+            return file.keep()
 
     def begin(self, *, expected_bytes: int = 0) -> "ArrivingFile":
-        """A file that comes in piece by piece; it counts for nothing until it is kept. Raises OutOfSpace."""
+        """A file that comes in piece by piece; it counts for nothing until it is kept.
+
+        Raises OutOfSpace below the reserve or on a full disk.
+        """
         self.check_space(expected_bytes)
+        return self._begun(spares_reserve=True)
+
+    def _begun(self, *, spares_reserve: bool) -> "ArrivingFile":
+        part = self._incoming / f"{uuid.uuid4().hex}.part"
         with _full_disk_is_told():
-            return ArrivingFile(self, self._incoming / f"{uuid.uuid4().hex}.part")
+            return ArrivingFile(self, part, spares_reserve=spares_reserve)
+
+    def has_room_for_results(self) -> bool:
+        """Whether what is read now could be kept, in the reserve if need be; not where the disk does not answer."""
+        try:
+            return shutil.disk_usage(self._root).free >= _BYTES_OF_RESULTS
+        except OSError:
+            return False
 
     def check_space(self, expected_bytes: int = 0) -> None:
         """There is so much room above the reserve; raises OutOfSpace otherwise."""
@@ -129,8 +145,9 @@ class InstanceStore:
 class ArrivingFile:
     """A `.part` file that its writer either keeps or leaves; left, also by an error, nothing remains of it."""
 
-    def __init__(self, store: InstanceStore, part: Path) -> None:
+    def __init__(self, store: InstanceStore, part: Path, *, spares_reserve: bool) -> None:
         self._store = store
+        self._spares_reserve = spares_reserve
         self._part = part
         self._digest = hashlib.sha256()
         self._size = self._looked_at_size = 0
@@ -148,7 +165,7 @@ class ArrivingFile:
         self._digest.update(piece)
         with _full_disk_is_told():
             self._size += _write_all(self._descriptor, memoryview(piece))
-        if self._size - self._looked_at_size >= _BYTES_BETWEEN_LOOKS:
+        if self._spares_reserve and self._size - self._looked_at_size >= _BYTES_BETWEEN_LOOKS:
             self._looked_at_size = self._size
             self._store.check_space()
 

@@ -143,8 +143,9 @@ class Ledger:
             _replace_outcomes(connection, claimed, result.outcomes)
             keep_readings(connection, claimed, result.outcomes, now)
             for item in result.objects:
-                if queue(connection, claimed, item, nodes, now):
-                    audit.append(connection, of_object(item, claimed, nodes, self._actor, now))
+                waiting = queue(connection, claimed, item, nodes, now)
+                if waiting is not None:
+                    audit.append(connection, of_object(item, claimed, waiting, self._actor, now))
             for outcome in result.outcomes:
                 audit.append(connection, *of_outcome(outcome, claimed, self._actor, now))
             connection.execute(

@@ -21,6 +21,7 @@ from .rows import delivery, stored_instance
 from .schema import deliveries, instances
 
 _ACTION = "prove"
+_AT_ONCE = 250
 
 
 class Proofs:
@@ -48,13 +49,29 @@ class Proofs:
 
     def prove(self, proved: Sequence[Delivery], now: datetime, detail: str) -> None:
         """The node has them: each is ACCEPTED, and a study of which nothing else is open is DELIVERED."""
-        studies = sorted({item.study_instance_uid for item in proved})
+        self._accept(proved, now, "proved", detail)
+
+    def ask_no_more(self, node: str, now: datetime) -> int:
+        """Of the node no proof is asked any more: what it answered with success is ACCEPTED; returns how many."""
+        accepted = 0
+        while sent := self._sent(node):
+            self._accept(sent, now, "not asked", "the settings ask this node for no proof")
+            accepted += len(sent)
+        return accepted
+
+    def _sent(self, node: str) -> list[Delivery]:
+        this = and_(deliveries.c.node == node, deliveries.c.state == DeliveryState.SENT)
+        with self._database.read() as connection:
+            return [delivery(row) for row in connection.execute(joined_deliveries().where(this).limit(_AT_ONCE))]
+
+    def _accept(self, items: Sequence[Delivery], now: datetime, outcome: str, detail: str) -> None:
+        studies = sorted({item.study_instance_uid for item in items})
         with self._database.change() as connection:
             for study in studies:
                 lock_study(connection, study)
-            for item in proved:
+            for item in items:
                 if change_delivery(connection, item, DeliveryState.SENT, state=DeliveryState.ACCEPTED, accepted_at=now):
-                    append_event(connection, item, _ACTION, "proved", now, detail)
+                    append_event(connection, item, _ACTION, outcome, now, detail)
             for study in studies:
                 close_study(connection, study, now)
 

@@ -100,7 +100,7 @@ def show_study(connection: Connection, study_instance_uid: str) -> StudyView | N
             for found in connection.execute(
                 select(instances)
                 .where(instances.c.study_instance_uid == study_instance_uid)
-                .order_by(instances.c.received_at)
+                .order_by(instances.c.received_at, instances.c.sop_instance_uid)
             )
         ),
         outcomes=tuple(

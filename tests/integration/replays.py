@@ -65,13 +65,16 @@ class Folder:
 
     def read(self, *films: Dataset, at: datetime = READ_AT) -> list[str]:
         """The films, each in the study that it names, were received and read; the studies in their order."""
-        for instance in films:
-            self.stores.ledger.record(self._received(instance, at))
+        self.receive(*films, at=at)
         with reading_with(self.settings) as reader:
             while claimed := self.stores.ledger.claim_stable(at, TERMS):
                 result = read_claimed(claimed, reader, self.stores.instances)
                 self.stores.ledger.keep_results(claimed, result, ["pacs"], at)
         return list(dict.fromkeys(str(instance.StudyInstanceUID) for instance in films))
+
+    def receive(self, *films: Dataset, at: datetime) -> None:
+        for instance in films:
+            self.stores.ledger.record(self._received(instance, at))
 
     def _received(self, instance: Dataset, at: datetime) -> StoredInstance:
         return StoredInstance(

@@ -111,6 +111,40 @@ def test_results_for_which_there_is_no_room_are_made_again(place: Place, tmp_pat
     place.assert_delivered_once(study, path)
 
 
+def test_what_came_in_before_the_disk_reached_its_reserve_is_read_and_delivered(tmp_path: Path) -> None:
+    study, path = radiograph(tmp_path)
+    _, refused = radiograph(tmp_path)
+
+    with listening(Archive()) as archive:
+        settings = quick_settings(tmp_path / "data", archive.node)
+        waits = settings.ingest.model_copy(update={"stable_after": 60})
+        with running(settings.model_copy(update={"ingest": waits})) as first:
+            push(first.port, path)
+        full = settings.ingest.model_copy(update={"disk_reserve_gb": 1e6})
+        with running(settings.model_copy(update={"ingest": full})) as started:
+            assert push(started.port, refused) == [OUT_OF_RESOURCES]
+            started.wait_for(study, StudyState.DELIVERED)
+
+    assert len(archive.instances) == 2
+
+
+def test_while_the_disk_is_full_no_study_is_read_in_vain(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study, path = radiograph(tmp_path)
+
+    place.reading.gate.clear()
+    push(place.started.port, path)
+    place.started.wait_for(study, StudyState.PROCESSING)
+    place.instances.fill()
+    place.reading.gate.set()
+    wait_until(lambda: "no study is read: the disk is full" in caplog.text)
+    place.instances.make_room()
+
+    place.assert_delivered_once(study, path)
+    assert [event for event in place.started.trail(study) if event[0] == "postpone"] == [("postpone", None)]
+
+
 def test_results_that_the_ledger_has_no_room_for_are_made_again(
     place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

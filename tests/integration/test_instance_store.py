@@ -71,19 +71,28 @@ def test_a_kept_file_is_found_by_the_next_run(store: InstanceStore, tmp_path: Pa
     assert InstanceStore(tmp_path / "instances").locate(kept).read_bytes() == b"lasting"
 
 
-def test_below_the_reserve_nothing_is_kept(tmp_path: Path) -> None:
+def test_below_the_reserve_nothing_comes_in_and_results_are_kept(tmp_path: Path) -> None:
     store = InstanceStore(tmp_path, reserve_bytes=1 << 62)
 
     with pytest.raises(OutOfSpace, match="disk_reserve_gb"):
-        store.keep([b"one"])
+        store.begin()
+    kept = store.keep([b"a result"])
 
     assert store.free_bytes() < 0
-    assert files_under(tmp_path) == []
+    assert store.has_room_for_results()
+    assert files_under(tmp_path) == [store.locate(kept)]
+
+
+def test_a_disk_that_does_not_answer_has_no_room(tmp_path: Path) -> None:
+    store = InstanceStore(tmp_path / "disk")
+    (tmp_path / "disk").rename(tmp_path / "elsewhere")
+
+    assert not store.has_room_for_results()
 
 
 def test_what_does_not_fit_above_the_reserve_is_not_begun(store: InstanceStore, tmp_path: Path) -> None:
     with pytest.raises(OutOfSpace):
-        store.keep([b"one"], expected_bytes=1 << 62)
+        store.begin(expected_bytes=1 << 62)
 
     assert files_under(tmp_path) == []
 

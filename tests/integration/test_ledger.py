@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from pacs_ai_storage.audit import AuditFilter, query
 from pacs_ai_storage.database import Database
+from pacs_ai_storage.expiry import Expiry
 from pacs_ai_storage.ledger import LeaseLost, Ledger
 from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import DeliveryState, Receipt, StudyState
@@ -195,6 +196,24 @@ def test_an_unchanged_capture_of_the_next_revision_is_not_queued_again(ledger: L
     assert len(seen(database).outcomes) == 2
     deliver_all(database, at=LATE)
     assert seen(database).study.state is StudyState.DELIVERED
+
+
+def test_a_node_that_was_added_since_gets_the_unchanged_capture_too(ledger: Ledger, database: Database) -> None:
+    bring_to(StudyState.DELIVERED, database)
+    Expiry(database).expire_results(LATE, LATE)
+    ledger.record(arrived(2, at=LATE))
+    again = claim(ledger, LATE + timedelta(seconds=2))
+
+    result = read_as_positive(again, capture(1), capture(2), report(2))
+    ledger.keep_results(again, result, ["pacs", "added"], LATE)
+
+    outbox = Outbox(database)
+    assert [item.object for item in outbox.due("pacs", LATE)] == [capture(2), report(2)]
+    assert [item.object for item in outbox.due("added", LATE)] == [capture(1), capture(2), report(2)]
+    assert Expiry(database).unknown([capture(1).file.path]) == set()
+    with database.read() as connection:
+        built = query(connection, AuditFilter(action="build", sop_instance_uid=capture(1).sop_instance_uid))
+    assert {str(event.detail).partition(" ")[2] for event in built} == {"nodes=added", "nodes=pacs"}
 
 
 def test_outcomes_of_the_next_revision_take_the_place_of_those_before(ledger: Ledger, database: Database) -> None:

@@ -136,6 +136,17 @@ def test_instances_of_other_classes_are_kept_like_radiographs(inbox: Inbox, tmp_
     assert [view_of(inbox, path).instances[0].sop_class_uid for path in paths] == list(OTHERS)
 
 
+def test_the_file_of_an_instance_depends_on_the_instance_alone(inbox: Inbox, tmp_path: Path) -> None:
+    push(inbox.port, file_of(tmp_path, make_instance()))
+
+    (path,) = inbox.files
+    meta = dcmread(path, stop_before_pixels=True).file_meta
+    assert (meta.ImplementationClassUID, meta.ImplementationVersionName) == (
+        "1.2.826.0.1.3680043.9.3811.3.0.4",
+        "PYNETDICOM_304",
+    )
+
+
 def test_a_resent_instance_is_answered_with_success_and_kept_once(inbox: Inbox, tmp_path: Path) -> None:
     path = file_of(tmp_path, make_instance(stored=SMALL))
 

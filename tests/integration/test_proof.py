@@ -15,9 +15,11 @@ from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Choice, Outbox
 from pacs_ai_storage.proofs import Proofs
 from pacs_ai_storage.records import AuditEvent, DeliveryState, ResultObject, StudyState
+from pacs_ai_storage.schema import objects
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import evt
 from pynetdicom.presentation import build_context
+from sqlalchemy import update
 
 from pacs_ai.delivery import RetryPolicy
 from pacs_ai.dimse import finder
@@ -141,6 +143,33 @@ def test_a_result_whose_file_is_damaged_keeps_no_other_from_its_proof(bench: Ben
         bench.prove()
 
     assert set(bench.states) == {DeliveryState.SENT, DeliveryState.ACCEPTED}
+
+
+def test_a_result_whose_file_the_disk_will_not_give_keeps_no_other_from_its_proof(bench: Bench) -> None:
+    with keeping(bench.keeper, FIND):
+        bench.deliver()
+        unreadable = "n" * 300  # too long a name: neither "there" nor "not there" is the answer
+        with bench.database.change() as connection:
+            this = objects.c.sop_instance_uid == bench.objects[0].sop_instance_uid
+            connection.execute(update(objects).where(this).values(path=unreadable))
+        bench.prove()
+
+    assert set(bench.states) == {DeliveryState.SENT, DeliveryState.ACCEPTED}
+
+
+def test_what_was_sent_counts_as_accepted_once_no_proof_is_asked_for(bench: Bench) -> None:
+    with keeping(bench.keeper, FIND):
+        bench.deliver()
+    proofs = Proofs(bench.database)
+
+    others = proofs.ask_no_more("another", bench.clock())
+    before = set(bench.states)
+    accepted = proofs.ask_no_more(bench.keeper.node.name, bench.clock())
+
+    assert (others, before, accepted) == (0, {DeliveryState.SENT}, 2)
+    assert (set(bench.states), bench.study) == ({DeliveryState.ACCEPTED}, StudyState.DELIVERED)
+    assert bench.proofs() == ["not asked", "not asked"]
+    assert proofs.ask_no_more(bench.keeper.node.name, bench.clock()) == 0
 
 
 def test_a_node_that_forgets_gets_everything_again_with_the_same_bytes(bench: Bench) -> None:

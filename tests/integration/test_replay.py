@@ -113,6 +113,20 @@ def test_an_instance_that_is_gone_or_changed_is_not_read_again(folder: Folder) -
     ]
 
 
+def test_of_two_patients_in_a_study_the_first_to_come_is_read_again(folder: Folder) -> None:
+    study = {"StudyInstanceUID": "1.2.3"}
+    first = film(900, SOPInstanceUID="1.2.3.9", PatientID="ONE", **study)
+    second = film(900, SOPInstanceUID="1.2.3.1", PatientID="TWO", **study)
+
+    folder.receive(first, at=READ_AT - timedelta(seconds=1))
+    folder.read(second)
+
+    replayed = folder.replay(folder.settings, "1.2.3")
+    said = {item.kept.said.sop_instance_uid: item.kept.said.reason for item in replayed}
+    assert said == {"1.2.3.9": None, "1.2.3.1": "OTHER_PATIENT"}
+    assert [item.verdict for item in replayed] == [Verdict.SAME] * 2
+
+
 @pytest.mark.parametrize("changes", [{"probability": 0.123}, {"outcome": "positive"}, {"reason": "NOT_CHEST"}], ids=str)
 def test_what_was_not_said_by_this_network_differs(folder: Folder, changes: dict[str, object]) -> None:
     studies = folder.read(film(500))

@@ -1,10 +1,12 @@
 """The SQLite file under several connections and processes: nobody takes away what another one uses."""
 
+import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pacs_ai_storage.database import Database, sqlite_url
+from pacs_ai_storage.database import Database, LedgerUnavailable, sqlite_url
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.migration import migrate
 
@@ -37,4 +39,20 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     migrate(database)
 
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if path.is_file()} == {0o600}
+    database.close()
+
+
+def test_nobody_waits_for_a_lock_behind_all_who_wait_before(tmp_path: Path) -> None:
+    database = Database(f"{sqlite_url(tmp_path)}?timeout=2", patience=0.2)
+    migrate(database)
+    ledger, other = Ledger(database), sqlite3.connect(str(database.engine.url.database))
+    other.execute("BEGIN IMMEDIATE")
+
+    with ThreadPoolExecutor(4) as pool:
+        refused = [found.exception() for found in [pool.submit(ledger.record, arrived(n)) for n in range(4)]]
+    other.close()
+
+    assert [type(error) for error in refused] == [LedgerUnavailable] * 4
+    assert sum("others of this process" in str(error) for error in refused) == 3
+    assert str(ledger.record(arrived())) == "new"
     database.close()

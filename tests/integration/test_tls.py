@@ -1,6 +1,7 @@
 """TLS on the port and to nodes: who has no certificate of the right authority stays outside, and DCMTK gets in."""
 
 import os
+import resource
 import shutil
 import socket
 import ssl
@@ -16,7 +17,8 @@ import pytest
 from pacs_ai.dimse.contexts import TimeLimits
 from pacs_ai.dimse.sender import Sender
 from pacs_ai.errors import PeerUnreachable
-from pacs_ai.settings import Node, NodeTls
+from pacs_ai.settings import Node, NodeTls, TlsSettings
+from pacs_ai.tls import Certificates
 from tests.builders import make_instance, phantom
 from tests.unit.peers import DCMTK
 
@@ -163,6 +165,38 @@ def test_a_renewed_certificate_is_shown_without_a_restart(
     after = shown(inbox.port, hospital, modality)
 
     assert (before, amid, after) == (der(first), der(first), der(second))
+
+
+def test_files_that_could_not_be_read_for_a_moment_are_read_with_the_next_peer(
+    hospital: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    inuse = Pair(tmp_path / "port.pem", tmp_path / "port.key")
+    put(hospital.sign("first"), inuse)
+    certificates = Certificates(TlsSettings(**tls_of(hospital, inuse)))
+    first = certificates.context()
+    put(hospital.sign("second"), inuse)
+
+    with no_more_files():
+        amid = [certificates.context() for _ in range(2)]
+    after = certificates.context()
+
+    assert amid == [first, first]
+    assert after is not first
+    assert certificates.context() is after
+    assert caplog.text.count("the certificates of before stay in use") == 1
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """The process may open no file more than it has, as on a busy day."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @one_database

@@ -75,6 +75,18 @@ def answers(outcomes: list[SendOutcome]) -> list[Answer]:
     return [outcome.answer for outcome in outcomes]
 
 
+def test_a_file_that_the_disk_will_not_give_is_an_outcome_and_no_error(
+    films: Callable[..., list[Parcel]], tmp_path: Path
+) -> None:
+    unreadable, sound = films(2)
+    unreadable = replace(unreadable, path=tmp_path / ("n" * 300))
+
+    with taking(WebArchive()) as archive:
+        outcomes = send(archive.node, unreadable, sound)
+
+    assert answers(outcomes) == [Answer.TRANSIENT, Answer.ACCEPTED]
+
+
 def test_what_is_stored_is_accepted_and_arrives_byte_for_byte(films: Callable[..., list[Parcel]]) -> None:
     parcels = films(3)
 

@@ -8,9 +8,10 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
+from pacs_ai import judging
 from pacs_ai.findings import ModelInput, Outcome, PriorityLevel, Reading, Refusal, RefusalReason
 from pacs_ai.imaging.gate import GatePolicy
-from pacs_ai.opening import InstanceFile
+from pacs_ai.opening import InstanceFile, open_instance
 from pacs_ai.process import StudyReading, encode, outcome_of, read_study
 from pacs_ai.results.facts import Edition
 from tests.builders import make_rsna_instance, part10
@@ -108,6 +109,40 @@ def test_a_film_of_another_patient_in_the_study_is_not_read_and_the_report_says_
     assert report[keyword].value == "ONE"
     assert validation_errors(report, tmp_path) == []
     assert [item.ConceptCodeSequence[0].CodeValue for item in content_items(report, "NA")] == ["NA16"]
+
+
+def test_of_more_films_than_fit_into_memory_the_first_are_read_and_the_report_answers_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "MOST_FILMS", 2)
+
+    reading = _read(tmp_path, *(bright(StudyInstanceUID=STUDY) for _ in range(4)))
+
+    assert _kinds(reading) == ["capture", "capture", "report"]
+    assert [item.refusal.reason if item.refusal else None for item in reading.readings] == [
+        None,
+        None,
+        RefusalReason.LIMIT_EXCEEDED,
+        RefusalReason.LIMIT_EXCEEDED,
+    ]
+    assert len(content_items(reading.objects[-1].dataset, "125007")) == 4
+
+
+def test_large_values_of_a_header_do_not_stay_in_memory(tmp_path: Path) -> None:
+    nested = Dataset()
+    nested.add_new(0x00091002, "OB", bytes(2 << 20))
+    film = bright(StudyInstanceUID=STUDY, SeriesDescription="Kept")
+    film.add_new(0x00090010, "LO", "MAKER")
+    film.add_new(0x00091001, "OB", bytes(2 << 20))
+    film.add_new(0x00091003, "OB", bytes(1000))
+    film.add_new(0x00091004, "SQ", [nested])
+    (file,) = lay(tmp_path, film)
+
+    header = open_instance(file, make_reader().opening).header
+
+    assert header is not None
+    assert header.SeriesDescription == "Kept"
+    assert [tag for tag in header.keys() if tag.group == 9] == [0x00090010, 0x00091003]  # noqa: SIM118 - its own iterator gives elements
 
 
 def test_a_film_without_a_patient_id_contradicts_nobody(tmp_path: Path) -> None:
