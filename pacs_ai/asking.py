@@ -34,7 +34,7 @@ def put(database: Database, given: AuditFilter, limit: int | None, named: str | 
 
 def answer(database: Database, asked: Question, now: datetime) -> Answer:
     """Events, oldest of them first, or a count; raises WrongUsage where the question leaves something out."""
-    wanted = narrowed(asked, now.astimezone())
+    wanted = narrowed(asked, now)
     with database.read() as connection:
         if asked.built_in is BuiltIn.NOT_ANALYSED:
             return audit.not_analysed(connection, wanted)

@@ -1,7 +1,6 @@
 """The deflated transfer syntax (PS3.5 A.5), inflated no further than asked: a few bytes may stand for gigabytes."""
 
 import zlib
-from io import BytesIO
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -10,6 +9,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from .errors import LimitExceeded
 from .meta import read_meta
+from .metered import MeteredFile
 
 _PIXEL_DATA = 0x7FE00010
 _META_BYTES = 4096  # the transfer syntax stands in the file meta, which is a few hundred bytes long
@@ -40,7 +40,7 @@ def read_deflated(path: Path, *, stop_before_pixels: bool, max_bytes: int) -> Da
         message = f"The data set inflates to more than {max_bytes >> 20} MB (ingest.max_instance_mb)."
         raise LimitExceeded(message)
     dataset = read_dataset(
-        BytesIO(content),
+        MeteredFile(content),
         is_implicit_VR=False,
         is_little_endian=True,
         stop_when=lambda tag, _vr, _length: stop_before_pixels and tag == _PIXEL_DATA,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pydicom import config
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
@@ -57,11 +58,16 @@ def value(header: Dataset, keyword: str) -> object:
         with quietly():
             read = header.get_item(keyword)
             found = header.get(keyword)
-            if read is not None and read.is_raw and header[read.tag].VR in _ENCODED:
-                header[read.tag] = read  # pydicom keeps the decoded one, in which bytes that it cannot decode are lost
+            if read is not None and read.is_raw and _loses_bytes(header[read.tag].VR, keyword):
+                header[read.tag] = read  # pydicom keeps the converted one
     except PARSE_ERRORS:
         return None
     return None if found is None or found == "" else found
+
+
+def _loses_bytes(vr: str, keyword: str) -> bool:
+    """Whether a converted value is not what was read: a text may hold bytes that nobody can decode, a wrong VR too."""
+    return vr in _ENCODED or vr != dictionary_VR(keyword)
 
 
 def texts(header: Dataset, keyword: str) -> list[str]:
@@ -115,9 +121,9 @@ def without_large_values(header: Dataset) -> Dataset:
 
     Encapsulated documents and private elements may be as large as an instance, and a study has many.
     """
-    for tag in list(header.keys()):
-        if _bytes_in(header.get_item(tag).value) > _LARGE:
-            del header[tag]
+    # `items`, unlike the iterator of a data set, takes the elements as they were read.
+    for tag in [tag for tag, element in header.items() if _bytes_in(element.value) > _LARGE]:
+        del header[tag]
     return header
 
 
@@ -125,7 +131,7 @@ def _bytes_in(value: object) -> int:
     if isinstance(value, bytes):
         return len(value)
     if isinstance(value, Sequence):
-        return sum(_bytes_in(item.get_item(tag).value) for item in value for tag in item.keys())  # noqa: SIM118 - a data set's own iterator decodes
+        return sum(_bytes_in(element.value) for item in value for element in item.values())
     return 0
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.outbox import Choice
-from pacs_ai_storage.views import objects_named, studies_named
+from pacs_ai_storage.views import Named, named
 
 from .errors import NotFound
 
@@ -12,13 +12,9 @@ from .errors import NotFound
 def one_study(database: Database, name: str) -> str:
     """The Study Instance UID that is meant; NotFound when there is none or more than one."""
     with database.read() as connection:
-        found = studies_named(connection, name)
-    if len(found) == 1:
-        return found[0]
-    message = f"no study {name}; `pacs-ai worklist` and `pacs-ai audit query` list those that are known"
-    if found:
-        message = f"{name} may be any of {len(found)} studies: {', '.join(found[:5])}"
-    raise NotFound(message)
+        found = named(connection, name, with_objects=False)
+    _must_be_one(found, name)
+    return found.studies[0]
 
 
 def chosen_deliveries(database: Database, name: str | None, node: str | None) -> Choice:
@@ -27,10 +23,19 @@ def chosen_deliveries(database: Database, name: str | None, node: str | None) ->
     if name is None:
         return choice
     with database.read() as connection:
-        found = objects_named(connection, name)
-    if len(found) == 1:
-        return replace(choice, sop_instance_uid=found[0])
-    if found:
-        message = f"{name} may be any of {len(found)} objects: {', '.join(found[:5])}"
-        raise NotFound(message)
-    return replace(choice, study_instance_uid=one_study(database, name))
+        found = named(connection, name, with_objects=True)
+    _must_be_one(found, name)
+    if found.objects:
+        return replace(choice, sop_instance_uid=found.objects[0])
+    return replace(choice, study_instance_uid=found.studies[0])
+
+
+def _must_be_one(found: Named, name: str) -> None:
+    meant = [*found.studies, *found.objects]
+    if len(meant) == 1:
+        return
+    message = f"no study {name}; `pacs-ai worklist` and `pacs-ai audit query` list those that are known"
+    if meant:
+        kinds = [kind for kind, uids in (("studies", found.studies), ("objects", found.objects)) if uids]
+        message = f"{name} may be any of {len(meant)} {' and '.join(kinds)}: {', '.join(meant[:5])}"
+    raise NotFound(message)

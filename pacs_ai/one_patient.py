@@ -7,7 +7,6 @@ from pydicom.dataset import Dataset
 
 from .findings import Refusal, RefusalReason
 from .header import text
-from .imaging.film import Film
 from .imaging.gate import is_radiograph
 from .opening import OpenedInstance
 
@@ -15,7 +14,7 @@ _DETAIL = "Patient ID or its issuer differs from that of the first radiograph of
 
 
 def of_one_patient(opened: Sequence[OpenedInstance]) -> list[OpenedInstance]:
-    """The same instances; a film of another patient than the first radiograph that names one is refused.
+    """The same instances; a radiograph of another patient than the first one that names one is refused for that.
 
     A header without a Patient ID contradicts nobody.
     """
@@ -25,7 +24,7 @@ def of_one_patient(opened: Sequence[OpenedInstance]) -> list[OpenedInstance]:
 
 
 def _is_other(item: OpenedInstance, first: tuple[str, str]) -> bool:
-    if item.header is None or not isinstance(item.found, Film):
+    if item.header is None or not is_radiograph(item.header):
         return False
     return any(ours and theirs and ours != theirs for ours, theirs in zip(_patient(item.header), first, strict=True))
 

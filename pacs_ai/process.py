@@ -29,7 +29,7 @@ from .results.capture import HeatMapPolicy, build_capture
 from .results.facts import Author, Edition, ReadImage, RefusedImage
 from .results.repair import Repair
 from .results.report import build_report
-from .results.source import repairs
+from .results.source import naming, repairs
 from .settings import Node, WebNode
 from .worklist import PriorityPolicy, StudyOutcome, prioritise, summarise
 
@@ -99,8 +99,9 @@ def read_study(
         for item, refusal in refused
         if item.header is not None and is_radiograph(item.header)
     ]
-    # A report without a read image has its patient and study from the first refused one.
-    named = unread[0].header if unread and not images and reader.reports_refusals else None
+    is_reported = images or (unread and reader.reports_refusals)
+    headers = [image.header for _, image in images] + [image.header for image in unread]
+    named = naming(headers) if is_reported else None
     begun = reader.stopwatch()
     objects = _build(images, unread, reader, edition)
     seconds = reader.stopwatch() - begun

@@ -75,7 +75,7 @@ def may_be_saved(asked: Question, name: str) -> None:
 
 
 def narrowed(asked: Question, now: datetime) -> AuditFilter:
-    """What to look for at this time, local to its zone; raises WrongUsage where something is left out."""
+    """What to look for at this time, local to this machine; raises WrongUsage where something is left out."""
     wanted = asked.wanted
     if asked.built_in is BuiltIn.UNCONFIRMED_POSITIVES:
         night = wanted if wanted.since or wanted.until else _last_night(wanted, now)
@@ -93,9 +93,9 @@ def narrowed(asked: Question, now: datetime) -> AuditFilter:
 
 
 def _last_night(wanted: AuditFilter, now: datetime) -> AuditFilter:
-    """From six in the evening of yesterday to eight of this morning, local time."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return replace(wanted, since=midnight + _EVENING, until=midnight + _MORNING)
+    """From six in the evening of yesterday to eight of this morning, local time, also where the clock was changed."""
+    midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    return replace(wanted, since=(midnight + _EVENING).astimezone(), until=(midnight + _MORNING).astimezone())
 
 
 def _options(given: AuditFilter) -> dict[str, str | int | float]:

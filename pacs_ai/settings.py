@@ -30,6 +30,8 @@ from .nodes import (
 __all__ = ["DicomSettings", "Node", "NodeTls", "Settings", "WebNode"]
 
 PREFIX = "PACS_AI_"
+# In seconds: more is no duration that a calendar can add to a date.
+_CENTURY = 876_000 * 3600
 
 
 def _threshold(value: object) -> float | Literal[""]:
@@ -147,7 +149,7 @@ class IngestSettings(Section):
     decoder_seconds: Annotated[int, Field(ge=1, le=600)] = 20
     decoder_memory_mb: Annotated[int, Field(ge=64)] = 2048
     readers: Annotated[int, Field(ge=1, le=64)] = 10
-    keep_hours: Annotated[float, Field(ge=0, le=876_000)] = 168
+    keep_hours: Annotated[float, Field(ge=0, le=_CENTURY // 3600)] = 168
 
 
 class ModelSettings(Section):
@@ -169,20 +171,20 @@ class WorklistSettings(Section):
     """When a study is urgent, and how long each level may wait."""
 
     stat_probability: Annotated[float, Field(gt=0, le=1)] = 0.99
-    stat_minutes: Annotated[float, Field(gt=0)] = 60
-    high_minutes: Annotated[float, Field(gt=0)] = 240
-    routine_minutes: Annotated[float, Field(gt=0)] = 1440
+    stat_minutes: Annotated[float, Field(gt=0, le=_CENTURY // 60)] = 60
+    high_minutes: Annotated[float, Field(gt=0, le=_CENTURY // 60)] = 240
+    routine_minutes: Annotated[float, Field(gt=0, le=_CENTURY // 60)] = 1440
 
 
 class DeliverySettings(Section):
     """How long a node is tried."""
 
-    first_retry_seconds: Annotated[float, Field(gt=0)] = 5
-    max_retry_seconds: Annotated[float, Field(gt=0)] = 900
-    give_up_after_hours: Annotated[float, Field(gt=0)] = 72
+    first_retry_seconds: Annotated[float, Field(gt=0, le=_CENTURY)] = 5
+    max_retry_seconds: Annotated[float, Field(gt=0, le=_CENTURY)] = 900
+    give_up_after_hours: Annotated[float, Field(gt=0, le=_CENTURY // 3600)] = 72
     associations: Annotated[int, Field(ge=1, le=16)] = 4
-    prove_within_seconds: Annotated[float, Field(gt=0)] = 300
-    keep_hours: Annotated[float, Field(ge=0, le=876_000)] = 720
+    prove_within_seconds: Annotated[float, Field(gt=0, le=_CENTURY)] = 300
+    keep_hours: Annotated[float, Field(ge=0, le=_CENTURY // 3600)] = 720
 
 
 class AtnaSettings(NodeTls):
@@ -213,7 +215,7 @@ class AuditSettings(Section):
     """Where ledger and audit log are, how long events stay, and who else has them."""
 
     url: Annotated[str, AfterValidator(_database)] = ""
-    keep_days: Annotated[int, Field(ge=1)] = 190
+    keep_days: Annotated[int, Field(ge=1, le=_CENTURY // 86400)] = 190
     atna: AtnaSettings = AtnaSettings()
 
 

@@ -13,6 +13,8 @@ from pydantic_settings import SettingsError as UnreadableSource
 from .errors import SettingsError
 from .settings import PREFIX, Settings
 
+# Of `pacs-ai-train`, which may be set where a service is started.
+_OTHERS = frozenset({"PACS_AI_WEIGHTS"})
 # What pydantic says in the words of Python.
 _SHAPES = {
     "tuple_type": "a list is wanted here",
@@ -37,7 +39,7 @@ def _check_environment() -> None:
     """A misspelt section in the environment would otherwise be ignored in silence."""
     for name in os.environ:
         section = name.removeprefix(PREFIX).split("__")[0].lower()
-        if name.startswith(PREFIX) and section not in Settings.model_fields:
+        if name.startswith(PREFIX) and name not in _OTHERS and section not in Settings.model_fields:
             problem = _problem((section,), "extra_forbidden", "")
             message = f"environment variable {name}: {problem}"
             raise SettingsError(message)

@@ -14,7 +14,7 @@ from pacs_ai.lines.deliveries import delivery_line
 from pacs_ai.naming import chosen_deliveries
 from pacs_ai.stores import now
 
-from .options import ConfigOption, JsonOption, settings_of
+from .options import MOST_ROWS, ConfigOption, JsonOption, settings_of
 from .output import print_json, print_table, short
 from .stores import existing_database
 
@@ -75,7 +75,7 @@ def deliveries_list(
     config: ConfigOption = None,
     node: Annotated[str | None, typer.Option(help="Only this node.")] = None,
     state: Annotated[DeliveryState | None, typer.Option(help="Only this state.", case_sensitive=False)] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_ROWS)] = 100,
     as_json: JsonOption = False,
 ) -> None:
     """What went to which node, what waits, and why."""

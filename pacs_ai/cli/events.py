@@ -15,6 +15,7 @@ from pacs_ai.lines.readings import reading_line
 from .output import print_json, print_table, short
 from .parquet import write_parquet
 
+_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 Readings = Mapping[tuple[str | None, datetime], KeptReading]
 
 
@@ -62,7 +63,12 @@ def print_rows(lines: Iterable[Mapping[str, object]], form: Format, *, columns: 
         return
     writer = csv.writer(sys.stdout)
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows(map(_plain, row) for row in rows)
+
+
+def _plain(cell: object) -> object:
+    """No formula to a spreadsheet: an AE title, which any peer chooses, may look like one."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_BEGINS_A_FORMULA) else cell
 
 
 def _row(event: AuditEvent) -> tuple[object, ...]:

@@ -185,9 +185,14 @@ def _tls(own: tuple[str, str] | None, ca: str) -> NodeTls | None:
 
 def _files(paths: list[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
+        try:
+            is_folder, is_file = path.is_dir(), path.is_file()
+        except OSError as error:
+            message = f"{path}: cannot be asked for ({error.strerror})"
+            raise NotFound(message) from error
+        if is_folder:
             yield from sorted(found for found in path.rglob("*") if found.is_file())
-        elif path.is_file():
+        elif is_file:
             yield path
         else:
             message = f"{path}: no such file or folder"

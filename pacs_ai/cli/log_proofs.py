@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pacs_ai_storage import audit
+from pacs_ai_storage.database import Database
 from pacs_ai_storage.following import REPOSITORY
 
 from pacs_ai.errors import PacsAiError, TamperedLog, WrongUsage
@@ -79,9 +80,11 @@ def _export_head(settings: Settings, path: Path) -> None:
     from pacs_ai_storage.signing import Purpose, write_head  # noqa: PLC0415 - queries do not wait for cryptography
     from pacs_ai_storage.tampering import current_head  # noqa: PLC0415
 
-    with existing_database(settings) as database, database.read() as connection:
-        link = current_head(connection)
-    signed: SignedLink = _signing_key(settings).sign(Purpose.HEAD, link, now())
+    with existing_database(settings) as database:
+        key = _signing_key(settings, database)
+        with database.read() as connection:
+            link = current_head(connection)
+    signed: SignedLink = key.sign(Purpose.HEAD, link, now())
     try:
         write_head(signed, path)
     except OSError as error:
@@ -93,8 +96,8 @@ def _export_head(settings: Settings, path: Path) -> None:
 def audit_key(config: ConfigOption = None) -> None:
     """The public key of this place's log, on stdout; the key is made when there is none."""
     settings = settings_of(config)
-    with existing_database(settings):  # a key without a log proves nothing: the settings name another place
-        sys.stdout.write(_signing_key(settings).public_pem())
+    with existing_database(settings) as database:  # a key without a log proves nothing
+        sys.stdout.write(_signing_key(settings, database).public_pem())
 
 
 def audit_prune(config: ConfigOption = None, before: Time = None) -> None:
@@ -112,16 +115,22 @@ def audit_prune(config: ConfigOption = None, before: Time = None) -> None:
         raise WrongUsage(message)
     followers = (REPOSITORY,) if settings.audit.atna.is_on else ()
     with existing_database(settings) as database:
-        gone = prune(database, _signing_key(settings), end, now(), followers=followers)
+        gone = prune(database, _signing_key(settings, database), end, now(), followers=followers)
         kept = kept_for(database, end, followers)
     typer.echo(f"{gone} events removed")
     if kept:
         typer.echo(f"{kept} older events stay: the repository of audit.atna has not had them")
 
 
-def _signing_key(settings: Settings) -> "SigningKey":
-    from pacs_ai_storage.signing import SigningKey  # noqa: PLC0415 - queries do not wait for cryptography
+def _signing_key(settings: Settings, database: Database) -> "SigningKey":
+    """That of the log's own folder: what another has signed would count as tampering for ever."""
+    from pacs_ai_storage.pairing import mark_of, mismatch  # noqa: PLC0415 - queries do not wait for cryptography
+    from pacs_ai_storage.signing import SigningKey  # noqa: PLC0415
 
+    wrong = mismatch(mark_of(database), settings.data)
+    if wrong is not None:
+        message = f"{wrong.what}, where the key of this log lies: {wrong.advice}"
+        raise PacsAiError(message)
     make_data_folder(settings.data)
     with _usable(PacsAiError):
         return SigningKey(settings.data)

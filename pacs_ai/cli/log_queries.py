@@ -19,7 +19,7 @@ from pacs_ai.stores import now
 
 from . import named_queries
 from .events import Format, Readings, print_events, print_rows
-from .options import ConfigOption, JsonOption, settings_of
+from .options import MOST_ROWS, ConfigOption, JsonOption, settings_of
 from .replaying import audit_replay
 from .stores import StudyArgument, existing_database
 from .times import Time, instant
@@ -58,7 +58,7 @@ def audit_query(  # noqa: PLR0913 - one parameter for each option
     text: Annotated[str | None, typer.Option(help="Any part of actor or detail.")] = None,
     named: Annotated[str | None, typer.Option(help="A query of `audit named list`; other options narrow it.")] = None,
     save: Annotated[str | None, typer.Option(help="Keep what is asked under this name; a patient never.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="The newest so many; else 100.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=MOST_ROWS, help="The newest so many; else 100.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How it is printed.")] = Format.TABLE,
     as_json: JsonOption = False,
 ) -> None:

@@ -13,6 +13,9 @@ ConfigOption = Annotated[Path | None, typer.Option("-c", "--config", help="Setti
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More log lines on stderr.")]
 
+# More than any log has, and no more than a database can count.
+MOST_ROWS = 1_000_000_000
+
 
 def settings_of(config: Path | None, *, verbose: bool = False) -> Settings:
     """Logging is set up and the settings are read; without -c, `pacs-ai.toml` of this folder when there is one."""

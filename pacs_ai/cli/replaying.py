@@ -20,7 +20,7 @@ from pacs_ai.settings import Settings
 from .options import ConfigOption, JsonOption, settings_of
 from .output import print_json, print_table, short
 from .stores import existing_database
-from .times import FORMATS
+from .times import FORMATS, instant
 
 if TYPE_CHECKING:
     from pacs_ai.process import Reader
@@ -44,12 +44,12 @@ def audit_replay(
     if not names and all_since is None:
         message = "name studies, or give --all-since"
         raise typer.BadParameter(message)
-    settings = settings_of(config)
+    settings, since = settings_of(config), instant(all_since)
     with existing_database(settings) as database:
         studies = [one_study(database, name) for name in names or ()]
-        if all_since is not None:
+        if since is not None:
             with database.read() as connection:
-                studies += studies_read_since(connection, all_since.astimezone())
+                studies += studies_read_since(connection, since)
         found: list[Replayed] = []
         for replayed in _replay(settings, database, list(dict.fromkeys(studies))):
             found += replayed

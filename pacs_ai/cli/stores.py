@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +22,7 @@ StudyArgument = Annotated[
 @contextmanager
 def existing_database(settings: Settings) -> Iterator[Database]:
     """The database, at this version's schema; NotFound when there is none, PacsAiError when it is an older one."""
-    if not settings.audit.url and not (settings.data / SQLITE_NAME).is_file():
+    if not settings.audit.url and not _is_there(settings.data / SQLITE_NAME):
         message = f"no database in {settings.data.resolve()}; name the settings file with -c, or start `pacs-ai serve`"
         raise NotFound(message)
     database = open_database(settings)
@@ -34,3 +35,11 @@ def existing_database(settings: Settings) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        message = f"{path} cannot be asked for ({error.strerror}); use the account that `pacs-ai serve` runs under"
+        raise PacsAiError(message) from error

@@ -25,6 +25,14 @@ class LedgerCheck:
 
 def check_ledger(settings: Settings) -> LedgerCheck:
     """A database that is not there yet is not created."""
+    try:
+        return _check(settings)
+    except OSError as error:
+        advice = "use the account that `pacs-ai serve` runs under"
+        return LedgerCheck(check=failed(_NAME, f"`data` cannot be looked into ({error.strerror})", advice))
+
+
+def _check(settings: Settings) -> LedgerCheck:
     if not settings.audit.url and not (settings.data / SQLITE_NAME).is_file():
         check = _judge_pair(None, settings.data) or ok(_NAME, "not there yet: `pacs-ai serve` creates it")
         return LedgerCheck(check=check)

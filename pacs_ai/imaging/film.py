@@ -15,6 +15,7 @@ from pacs_ai.deflation import is_deflated, read_deflated
 from pacs_ai.errors import LimitExceeded, NotDicom, UndecodablePixels
 from pacs_ai.findings import ModelInput
 from pacs_ai.header import PARSE_ERRORS, quietly, text
+from pacs_ai.metered import MeteredFile
 
 from .decoders import decode
 from .front import IDENTIFIERS
@@ -58,6 +59,15 @@ def read_header(path: Path, *, max_bytes: int) -> Dataset:
 def open_film(path: Path, *, input_size: int) -> Film:
     """The pixels of an instance that the gate let pass; raises UndecodablePixels, LimitExceeded."""
     image = _read(path, stop_before_pixels=False)
+    try:
+        return _film(image, input_size=input_size)
+    except PARSE_ERRORS as error:
+        # Of a value that does not fit its VR. What pydicom says of it quotes it, and goes no further.
+        message = f"The pixels cannot be read as the header describes them ({type(error).__name__})."
+        raise UndecodablePixels(message) from None
+
+
+def _film(image: Dataset, *, input_size: int) -> Film:
     # Hashing is a third of the work on bare pixels, and lets go of the interpreter: another core may do it meanwhile.
     with ThreadPoolExecutor(1) as beside:
         digest = beside.submit(_sha256, image.get("PixelData", b""))
@@ -82,7 +92,8 @@ def _read(path: Path, *, stop_before_pixels: bool, max_bytes: int = _MAX_INFLATE
                 found = read_deflated(path, stop_before_pixels=stop_before_pixels, max_bytes=max_bytes)
                 if found is not None:
                     return found
-            return dcmread(path, stop_before_pixels=stop_before_pixels)
+            with MeteredFile(path) as file:
+                return dcmread(file, stop_before_pixels=stop_before_pixels)
         except InvalidDicomError:
             return _read_without_preamble(path, stop_before_pixels=stop_before_pixels)
         except PARSE_ERRORS as error:
@@ -95,7 +106,8 @@ def _read(path: Path, *, stop_before_pixels: bool, max_bytes: int = _MAX_INFLATE
 def _read_without_preamble(path: Path, *, stop_before_pixels: bool) -> Dataset:
     message = "Not a DICOM file."
     try:
-        dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+        with MeteredFile(path) as file:
+            dataset = dcmread(file, stop_before_pixels=stop_before_pixels, force=True)
     except PARSE_ERRORS as error:
         raise NotDicom(message) from error
     if not text(dataset, "SOPClassUID"):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pacs_ai.errors import ModelError
 from pacs_ai.findings import Classification, HeatMap, ModelIdentity, ModelInput, Reading, Refusal
 
 from .absence import absent
@@ -30,6 +31,9 @@ class CardClassifier:
         self._card = card
         self._any_population = any_population
         self._detector = card.load_detector()
+        if self._detector is not None and card.weights.suffix == ONNX_SUFFIX:
+            message = "an ONNX network has no features that a detector could judge: leave `detector` off the card"
+            raise ModelError(message)
         self._network = open_network(card, self._detector.taps if self._detector else ())
 
     def read(self, inputs: Sequence[ModelInput]) -> list[Reading]:

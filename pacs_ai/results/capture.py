@@ -18,7 +18,7 @@ from pacs_ai.header import number, numbers, text, texts
 
 from . import drawing
 from .equipment import code_item, new_instance, sign, stamp
-from .facts import Author, ReadImage, date_and_time, in_zone_of
+from .facts import Author, ReadImage, date_and_time, in_utc, in_zone_of
 from .localisation import is_localised
 from .source import is_lossy, patient_and_study, patient_orientation, pixel_spacing, take_over
 from .uids import derive_uid
@@ -37,7 +37,7 @@ def build_capture(
     Where the network has no heat map, none is drawn, whatever the policy says.
     """
     heat_map = _map_to_draw(image, policy)
-    key = (text(image.header, "SOPInstanceUID"), *author.key, policy, when.isoformat(), str(rerun))
+    key = (text(image.header, "SOPInstanceUID"), *author.key, policy, in_utc(when), str(rerun))
     capture = new_instance(SecondaryCaptureImageStorage, derive_uid("capture", *key))
     carried = patient_and_study(image.header)
     take_over(carried, capture)
@@ -45,7 +45,7 @@ def build_capture(
     _series(capture, image.header, author, said_at)
     _image(capture, image, said_at, draws_map=heat_map is not None)
     ratio = _pixels(capture, _drawn(image, author, heat_map))
-    _derivation(capture, image.header, draws_map=heat_map is not None)
+    _derivation(capture, image, draws_map=heat_map is not None)
     _lossy(capture, image.header, ratio)
     sign(capture, author, said_at)
     return capture
@@ -102,7 +102,9 @@ def _image(capture: Dataset, image: ReadImage, when: datetime, *, draws_map: boo
     capture.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     capture.ContentDate, capture.ContentTime = date_and_time(when)
     capture.PatientOrientation = patient_orientation(source) or None
-    capture.BurnedInAnnotation = "NO"  # a caption without identity is not one (PS3.3 C.7.6.1)
+    # The caption names nobody (PS3.3 C.7.6.1), and the film below it is the source's.
+    if (annotation := text(source, "BurnedInAnnotation")) in {"YES", "NO"}:
+        capture.BurnedInAnnotation = annotation
     capture.RecognizableVisualFeatures = "NO"
     capture.ImageComments = "Grad-CAM overlay" if draws_map else "No heat map drawn"
     spacing = pixel_spacing(source, "PixelSpacing", "ImagerPixelSpacing")
@@ -143,7 +145,8 @@ def uncompressed(path: Path) -> Dataset:
     return capture
 
 
-def _derivation(capture: Dataset, source: Dataset, *, draws_map: bool) -> None:
+def _derivation(capture: Dataset, image: ReadImage, *, draws_map: bool) -> None:
+    source = image.header
     drawn = "Grad-CAM of class pneumonia, inferno, over the film" if draws_map else "The film"
     capture.DerivationDescription = f"{drawn} as windowed for display, resized, with a caption"
     if draws_map:
@@ -151,7 +154,9 @@ def _derivation(capture: Dataset, source: Dataset, *, draws_map: bool) -> None:
     item = Dataset()
     item.ReferencedSOPClassUID = text(source, "SOPClassUID")
     item.ReferencedSOPInstanceUID = text(source, "SOPInstanceUID")
-    item.SpatialLocationsPreserved = "YES"
+    # The same film in other pixels: coordinates of the source are found on it only where it kept its size (PS3.3 10.3).
+    is_as_large = image.display.shape == (number(source, "Rows"), number(source, "Columns"))
+    item.SpatialLocationsPreserved = "YES" if is_as_large else "NO"
     item.PurposeOfReferenceCodeSequence = [code_item("121322", "DCM", "Source image for image processing operation")]
     capture.SourceImageSequence = [item]
 

@@ -1,7 +1,7 @@
 """What a result needs to know, and no more: the image, what was said of it, by whom, and when."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,11 @@ from pacs_ai.header import text
 from .uids import derive_uid
 
 MANUFACTURER = "pacs-ai"
+
+
+def in_utc(when: datetime) -> str:
+    """The moment as part of a UID: the same wherever the machine is; a time without a zone is as it is."""
+    return (when.astimezone(UTC) if when.tzinfo else when).isoformat()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,7 @@ class Edition:
     def key(self) -> tuple[str, ...]:
         """The parts that make another report of the same images."""
         predecessor = "" if self.predecessor is None else str(self.predecessor.SOPInstanceUID)
-        parts = (str(self.revision), self.when.isoformat(), str(self.rerun), predecessor)
+        parts = (str(self.revision), in_utc(self.when), str(self.rerun), predecessor)
         return parts if self.not_kept is None else (*parts, self.not_kept)
 
 

@@ -12,14 +12,14 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import Comprehensive3DSRStorage
 
-from pacs_ai.findings import Refusal
+from pacs_ai.findings import Classification, Refusal
 from pacs_ai.header import number, text
 
 from .equipment import new_instance, sign, stamp
 from .facts import MANUFACTURER, Author, Edition, ReadImage, RefusedImage, date_and_time, in_zone_of
 from .procedure import procedure_code
 from .refusal_codes import CODES, DESIGNATOR, REASON, scheme_identification
-from .source import patient_and_study, patient_orientation, pixel_spacing, take_over
+from .source import naming, patient_and_study, patient_orientation, pixel_spacing, take_over
 from .uids import derive_uid
 
 SERIES_NUMBER = 9001
@@ -69,7 +69,7 @@ def build_report(
     is Undetermined, with the reason in code and in words, and has no probability. A later report names the one before.
     """
     headers = [image.header for image, _ in images] + [image.header for image in refused]
-    first = headers[0]
+    first = naming(headers)
     study = text(first, "StudyInstanceUID")
     key = (
         study,
@@ -88,9 +88,10 @@ def build_report(
     report.CurrentRequestedProcedureEvidenceSequence = [
         _evidence(study, [*evidence, *(image.header for image in refused)])
     ]
+    procedure = _procedure(carried, [header for header in headers if header is not first])
     groups = [_group(image, capture, author, key) for image, capture in images]
     groups += [_refused_group(image, author, key) for image in refused]
-    for element in _content(groups, headers, author, _procedure(carried, headers[1:]))[0]:
+    for element in _content(groups, headers, author, procedure)[0]:
         report.add(element)
     if refused:
         report.CodingSchemeIdentificationSequence = [scheme_identification()]
@@ -206,7 +207,7 @@ def _group(
         finding_type=PNEUMONIA if said.is_positive else None,
         finding_sites=[sr.FindingSite(anatomic_location=LUNG)],
         algorithm_id=_algorithm(author),
-        measurements=[_certainty(said.probability, source)],
+        measurements=[_certainty(said, source)],
         qualitative_evaluations=[sr.QualitativeEvaluation(PNEUMONIA, PRESENT if said.is_positive else ABSENT)],
         source_images=[sr.SourceImageForMeasurementGroup(text(source, "SOPClassUID"), text(source, "SOPInstanceUID"))],
     )
@@ -266,11 +267,18 @@ def _algorithm(author: Author) -> sr.AlgorithmIdentification:
     )
 
 
-def _certainty(probability: float, source: Dataset) -> sr.Measurement:
+def _percent(said: Classification) -> float:
+    """Two decimals, or as many as it takes to be on the side of the operating point on which the finding is."""
+    rounded = (round(said.probability * 100, places) for places in (2, 4, 6, 8))
+    on_its_side = (found for found in rounded if (found >= said.threshold * 100) == said.is_positive)
+    return next(on_its_side, said.probability * 100)
+
+
+def _certainty(said: Classification, source: Dataset) -> sr.Measurement:
     """0 to 100 %, inferred from a region that is the whole image: viewers show a black square for a bare image."""
     return sr.Measurement(
         name=CERTAINTY,
-        value=round(probability * 100, 2),
+        value=_percent(said),
         unit=PERCENT,
         referenced_coordinates=[
             sr.CoordinatesForMeasurement(

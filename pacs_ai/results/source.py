@@ -30,10 +30,14 @@ _SIMPLE = (
     "OtherPatientNames",
     "EthnicGroup",
     "PatientComments",
+    "QualityControlSubject",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
     "StudyDate",
     "StudyTime",
     "ReferringPhysicianName",
     "StudyDescription",
+    "ConsultingPhysicianName",
     "PhysiciansOfRecord",
     "NameOfPhysiciansReadingStudy",
     "PatientAge",
@@ -41,13 +45,20 @@ _SIMPLE = (
     "PatientWeight",
     "Occupation",
     "AdditionalPatientHistory",
+    "MedicalAlerts",
+    "Allergies",
+    "SmokingStatus",
+    "PregnancyStatus",
+    "PatientState",
     "AdmissionID",
+    "ServiceEpisodeID",
     "AdmittingDiagnosesDescription",
     "TimezoneOffsetFromUTC",
 )
 _SEQUENCES = (
     "IssuerOfPatientIDQualifiersSequence",
     "OtherPatientIDsSequence",
+    "DeidentificationMethodCodeSequence",
     "IssuerOfAccessionNumberSequence",
     "ProcedureCodeSequence",
     "ReasonForPerformedProcedureCodeSequence",
@@ -65,6 +76,8 @@ _TYPE_2 = (
     "ReferringPhysicianName",
     "AccessionNumber",
 )
+# One of them has to be there where the identity was removed (PS3.3 C.7.1.1).
+_HOW_REMOVED = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
 _DIRECTIONS = 2
 _AXES = ("LR", "AP", "HF")
 
@@ -113,6 +126,9 @@ def _carry(source: Dataset) -> Carried:
             repair = repair or Repair(keyword=keyword, mended=Mended.ADDED, why="missing")
         if repair is not None:
             made.append(repair)
+    if kept.get("PatientIdentityRemoved") == "YES" and not any(keyword in kept for keyword in _HOW_REMOVED):
+        del kept.PatientIdentityRemoved
+        made.append(Repair(keyword="PatientIdentityRemoved", mended=Mended.LEFT_OUT, why="without the method"))
     if any(chosen.terms):
         kept.SpecificCharacterSet = list(chosen.terms)
     if chosen.why:
@@ -235,6 +251,11 @@ def pixel_spacing(source: Dataset, *keywords: str) -> list[float]:
     """Between rows and between columns, in mm, of the first attribute that holds two positive numbers (PS3.3 10.7)."""
     stated = (numbers(source, keyword) for keyword in keywords)
     return next((found for found in stated if len(found) == _DIRECTIONS and min(found) > 0), [])
+
+
+def naming(headers: list[Dataset]) -> Dataset:
+    """The header whose patient a report of all of them is about: the first that names one, or else the first."""
+    return next((header for header in headers if text(header, "PatientID")), headers[0])
 
 
 def is_lossy(source: Dataset) -> bool:

@@ -16,6 +16,9 @@ _ASCII = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 # Values that are narrower than their VR (PS3.3 C.7.1.1, C.12.1).
 _NARROWER = {
     "PatientSex": ("[MFO]", "not one of M, F, O"),
+    "PatientIdentityRemoved": ("YES|NO", "neither YES nor NO"),
+    "QualityControlSubject": ("YES|NO", "neither YES nor NO"),
+    "SmokingStatus": ("YES|NO|UNKNOWN", "none of YES, NO, UNKNOWN"),
     "TimezoneOffsetFromUTC": (
         r"\+((0\d|1[0-3])[0-5]\d|1400)|-(?!0000)((0\d|1[01])[0-5]\d|1200)",
         "not an offset like +0100",

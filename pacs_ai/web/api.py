@@ -252,7 +252,8 @@ def _changed(number: int) -> Changed:
 
 
 def _cursor(event: AuditEvent) -> str:
-    return f"{event.at.isoformat()}{_PAST}{event.identity}"
+    at = event.at.astimezone(UTC).replace(tzinfo=None)
+    return f"{at.isoformat()}Z{_PAST}{event.identity}"  # no plus sign, which is a blank in an address
 
 
 def _place(cursor: str) -> tuple[datetime, int]:

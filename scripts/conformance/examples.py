@@ -48,6 +48,8 @@ def _source(number: int) -> Dataset:
     source.PixelSpacing = source.ImagerPixelSpacing = [0.1 * number, 0.1 * number]
     for keyword in TAKEN_OVER:
         setattr(source, keyword, _example(dictionary_VR(keyword)))
+    source.PatientIdentityRemoved, source.QualityControlSubject, source.SmokingStatus = "YES", "NO", "NO"
+    source.PregnancyStatus, source.BurnedInAnnotation = 4, "NO"
     source.PatientSex, source.TimezoneOffsetFromUTC = "O", "+0100"
     source.StudyInstanceUID = f"1.2.3.4.{number % 10}"
     source.SpecificCharacterSet = "ISO_IR 192"

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, exists, func, insert, or_, select, update
 
 from .chain import Link, chained
 from .records import AuditEvent, DeliveryState
-from .schema import audit_events, audit_head, audit_text, deliveries, instances, storable, studies
+from .schema import audit_events, audit_head, audit_text, deliveries, instances, objects, readings, storable, studies
 
 # What results of an instance do not carry as it has it.
 REPAIR = "repair"
@@ -128,9 +128,12 @@ class NotAnalysed:
 
 
 def not_analysed(connection: Connection, wanted: AuditFilter) -> list[NotAnalysed]:
-    """How many readings of the time ended without one, by station and reason, the most frequent first."""
+    """How many instances were refused in the time, by station and reason, the most frequent first.
+
+    One that was read again, because another image of its study came late, is counted once for its reason.
+    """
     column = audit_events.c
-    station, number = func.coalesce(column.calling_ae_title, ""), func.count()
+    station, number = func.coalesce(column.calling_ae_title, ""), func.count(column.sop_instance_uid.distinct())
     statement = (
         select(station.label("station"), column.outcome, number.label("instances"))
         .where(*_conditions(replace(wanted, action=REFUSE)))
@@ -168,7 +171,7 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
         column.calling_ae_title: wanted.calling_ae_title,
     }
     conditions = [
-        *(named == value for named, value in equal.items() if value is not None),
+        *(named == storable(value) for named, value in equal.items() if value is not None),
         column.probability.is_not(None) if _asks_for_probability(wanted) else None,
         column.at >= wanted.since if wanted.since else None,
         column.at < wanted.until if wanted.until else None,
@@ -205,10 +208,18 @@ def _unconfirmed() -> ColumnElement[bool]:
     accepted = and_(
         deliveries.c.study_instance_uid == audit_events.c.study_instance_uid,
         deliveries.c.state == DeliveryState.ACCEPTED,
-        # What was accepted of an earlier revision says nothing of this one.
+        # What was accepted of an earlier revision says nothing of this one, also where it was sent again since.
         deliveries.c.queued_at >= audit_events.c.at,
+        objects.c.sop_instance_uid == deliveries.c.sop_instance_uid,
+        objects.c.revision >= func.coalesce(_revision_of_reading(), 0),
     )
     return ~exists().where(accepted)
+
+
+def _revision_of_reading() -> ScalarSelect[int]:
+    """None for a reading of a version that did not keep it yet."""
+    this = and_(readings.c.sop_instance_uid == audit_events.c.sop_instance_uid, readings.c.read_at == audit_events.c.at)
+    return select(func.max(readings.c.revision)).where(this).correlate(audit_events).scalar_subquery()
 
 
 def _mentions(text: str) -> ColumnElement[bool]:

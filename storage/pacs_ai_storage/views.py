@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, false, select
 
 from .audit import latest_repairs
 from .delivery_rows import joined_deliveries
@@ -60,32 +60,40 @@ def _may_be_named(name: str) -> bool:
     return 0 < len(name.removeprefix("…")) <= _LONGEST_NAME and name == storable(name)
 
 
-def studies_named(connection: Connection, name: str) -> list[str]:
-    """The Study Instance UIDs that a person may mean: the UID itself, an accession number, or the end of a UID."""
-    column = studies.c.study_instance_uid
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """The UIDs of studies and of results that a person may mean by a name."""
+
+    studies: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.studies or self.objects)
+
+
+def named(connection: Connection, name: str, *, with_objects: bool) -> Named:
+    """What the name is, or else the accession number of which studies, or else what ends with it.
+
+    An accession number is the end of many a UID: it is none of those where a study has it.
+    """
     if not _may_be_named(name):
-        return []
-    for condition in (
-        column == name,
-        studies.c.accession_number == name,
-        column.endswith(name.removeprefix("…"), autoescape=True),
+        return Named()
+    study, result = studies.c.study_instance_uid, objects.c.sop_instance_uid
+    end = name.removeprefix("…")
+    for of_studies, of_objects in (
+        (study == name, result == name),
+        (studies.c.accession_number == name, false()),
+        (study.endswith(end, autoescape=True), result.endswith(end, autoescape=True)),
     ):
-        found = list(connection.scalars(select(column).where(condition).order_by(column)))
+        found = Named(
+            studies=tuple(connection.scalars(select(study).where(of_studies).order_by(study))),
+            objects=tuple(connection.scalars(select(result).where(of_objects).order_by(result)))
+            if with_objects
+            else (),
+        )
         if found:
             return found
-    return []
-
-
-def objects_named(connection: Connection, name: str) -> list[str]:
-    """The SOP Instance UIDs of results that a person may mean: the UID itself, or the end of one."""
-    column = objects.c.sop_instance_uid
-    if not _may_be_named(name):
-        return []
-    for condition in (column == name, column.endswith(name.removeprefix("…"), autoescape=True)):
-        found = list(connection.scalars(select(column).where(condition).order_by(column)))
-        if found:
-            return found
-    return []
+    return Named()
 
 
 def show_study(connection: Connection, study_instance_uid: str) -> StudyView | None:

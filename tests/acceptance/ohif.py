@@ -1,6 +1,5 @@
 """OHIF as a department has it: its built pages and the archive's DICOMweb behind one origin, in a browser."""
 
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,31 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from .browser import open_browser
 from .peers import wait_until
 
 PAGES = Path(__file__).parents[2] / ".viewer" / "ohif-3.12.10" / "dist"
 SETTINGS = Path(__file__).parent / "ohif.js"
-# Nothing but the pages of the test is asked for, and WebGL is drawn by the processor.
-_FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--window-size=1200,800",
-)
 
 
 class _Pages(SimpleHTTPRequestHandler):
@@ -96,21 +79,12 @@ def served_pages(port: int) -> Iterator[str]:
     server.server_close()
 
 
-def _command(*names: str) -> str:
-    """Where the first of these commands is that is there; scripts/peers brings them."""
-    return next(found for found in map(shutil.which, names) if found is not None)
-
-
 class Viewer:
     """OHIF in headless Chromium, with one viewport."""
 
     def __init__(self, address: str, profile: Path) -> None:
-        options = ChromeOptions()
-        options.binary_location = _command("chromium", "google-chrome")
-        for flag in (*_FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
         self.address = address
-        self.browser = Chrome(options, Service(_command("chromedriver")))
+        self.browser = open_browser(profile)
 
     def close(self) -> None:
         self.browser.quit()

@@ -8,7 +8,7 @@ from pacs_ai_storage import audit
 from pacs_ai_storage.audit import AuditFilter, NotAnalysed
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.ledger import Ledger
-from pacs_ai_storage.outbox import Outbox
+from pacs_ai_storage.outbox import Choice, Outbox
 from pacs_ai_storage.proofs import Proofs
 
 from .studies import STABLE, STUDY, arrived, capture, claim, declined, deliver_all, read_as_positive, report
@@ -105,6 +105,39 @@ def test_what_a_node_has_of_an_earlier_revision_confirms_no_later_reading(log: D
 
     deliver_all(log, at=later)
     assert found(log, READ) == []
+
+
+def test_an_earlier_report_that_is_sent_again_confirms_no_later_reading(log: Database) -> None:
+    outbox, ledger, later = Outbox(log), Ledger(log), STABLE + timedelta(hours=1)
+    outbox.give_up(outbox.due("pacs", STABLE), STABLE, "0x0122")
+    ledger.record(arrived(2, at=later))
+    claimed = claim(ledger, later + timedelta(seconds=2))
+    read_at = later + timedelta(seconds=2)
+    ledger.keep_results(claimed, read_as_positive(claimed, capture(2), report(2)), ("pacs",), read_at)
+    unconfirmed = replace(READ, since=read_at)
+
+    outbox.retry(Choice(), read_at, actor="operator")
+    due = outbox.due("pacs", read_at)
+    earlier = {capture(1).sop_instance_uid, report(1).sop_instance_uid}
+    for item in due:
+        if item.object.sop_instance_uid in earlier:
+            outbox.accept(item, read_at, "0x0000")
+    assert found(log, unconfirmed) == [("read", STUDY)] * 2
+
+    deliver_all(log, at=read_at)
+    assert found(log, unconfirmed) == []
+
+
+def test_an_image_that_is_refused_in_each_revision_is_counted_once(log: Database) -> None:
+    ledger = Ledger(log)
+    for number in (2, 3):
+        later = STABLE + timedelta(hours=number)
+        ledger.record(replace(arrived(number, study=OTHER, at=later), calling_ae_title="pacs"))
+        again = claim(ledger, later + timedelta(seconds=2))
+        ledger.keep_results(again, declined(again), ("pacs",), later)
+
+    with log.read() as connection:
+        assert [row.instances for row in audit.not_analysed(connection, AuditFilter())] == [3]
 
 
 def test_what_was_not_analysed_is_counted_by_station_and_reason(log: Database) -> None:

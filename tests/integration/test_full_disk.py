@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 from pacs_ai_storage.database import Database, LedgerUnavailable
@@ -15,6 +17,8 @@ from pacs_ai_storage.outbox import Outbox
 from pacs_ai_storage.records import StudyState
 from pacs_ai_storage.tampering import verify
 from pydicom import dcmread
+
+from pacs_ai import readers
 
 from .conftest import quick_settings
 from .disks import Disk, small_disk, until_it_works
@@ -129,8 +133,9 @@ def test_what_came_in_before_the_disk_reached_its_reserve_is_read_and_delivered(
 
 
 def test_while_the_disk_is_full_no_study_is_read_in_vain(
-    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(readers, "_PAUSE_AFTER_TROUBLE", timedelta(seconds=0.1))
     study, path = radiograph(tmp_path)
 
     place.reading.gate.clear()
@@ -138,10 +143,12 @@ def test_while_the_disk_is_full_no_study_is_read_in_vain(
     place.started.wait_for(study, StudyState.PROCESSING)
     place.instances.fill()
     place.reading.gate.set()
-    wait_until(lambda: "no study is read: the disk is full" in caplog.text)
+    wait_until(lambda: ("postpone", None) in place.started.trail(study))
+    Event().wait(1)  # ten times as long as the study has to wait
     place.instances.make_room()
 
     place.assert_delivered_once(study, path)
+    assert "no study is read: the disk is full" in caplog.text
     assert [event for event in place.started.trail(study) if event[0] == "postpone"] == [("postpone", None)]
 
 

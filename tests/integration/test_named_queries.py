@@ -1,6 +1,8 @@
 """Queries of the audit log that are kept: what comes back, what never goes in, and what the log tells of it."""
 
+import time
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from pacs_ai_storage.audit import AuditFilter, query
@@ -36,6 +38,28 @@ def test_everything_of_a_study_is_as_much_as_is_asked_for(limit: int | None, exp
     asked = question(AuditFilter(accession_number="ACC0001"), limit, BuiltIn.STUDY, {})
 
     assert narrowed(asked, STABLE).limit == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "since", "until"),
+    [
+        ("2026-10-25T09:00+01:00", "2026-10-24T18:00+02:00", "2026-10-25T08:00+01:00"),
+        ("2026-03-29T09:00+02:00", "2026-03-28T18:00+01:00", "2026-03-29T08:00+02:00"),
+        ("2026-07-01T22:30+00:00", "2026-07-01T18:00+02:00", "2026-07-02T08:00+02:00"),
+    ],
+)
+def test_last_night_begins_at_six_and_ends_at_eight_also_when_the_clock_is_changed(
+    now: str, since: str, until: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        night = narrowed(question({}, named="unconfirmed-positives"), datetime.fromisoformat(now))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert (night.since, night.until) == (datetime.fromisoformat(since), datetime.fromisoformat(until))
 
 
 def test_keeping_and_removing_a_query_is_in_the_audit_log(database: Database) -> None:

@@ -1,7 +1,7 @@
 """The Secondary Capture, read back and judged as its IOD."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from .making import (
 )
 from .peers import validation_errors
 from .sources import SOURCES, make_source
+
+TOKYO = timezone(timedelta(hours=9))
 
 
 def _capture(source: Dataset, probability: float = 0.87, **changes: Any) -> Dataset:
@@ -68,6 +70,31 @@ def test_a_capture_names_its_film_as_the_source(header: Dataset) -> None:
     assert source.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
 
 
+@pytest.mark.parametrize(("told", "expected"), [("YES", "YES"), ("NO", "NO"), (None, None), ("MAYBE", None)])
+def test_what_is_burned_into_the_film_is_burned_into_its_capture(told: str | None, expected: str | None) -> None:
+    header = make_header(make_film(BurnedInAnnotation=told))
+
+    assert _capture(header).get("BurnedInAnnotation") == expected
+
+
+def test_places_of_the_film_are_those_of_a_capture_that_is_as_large_alone(header: Dataset) -> None:
+    image = make_read_image(header)
+    rows, columns = image.display.shape
+    as_large = replace(image, header=make_header(make_film(Rows=rows, Columns=columns)))
+
+    said = [build_capture(each, AUTHOR, "always", WHEN).SourceImageSequence[0] for each in (image, as_large)]
+
+    assert [source.SpatialLocationsPreserved for source in said] == ["NO", "YES"]
+
+
+def test_a_capture_has_the_same_uid_in_every_zone(header: Dataset) -> None:
+    image, when = make_read_image(header), WHEN.replace(tzinfo=UTC)
+
+    here, there = (build_capture(image, AUTHOR, "always", when.astimezone(zone)) for zone in (UTC, TOKYO))
+
+    assert here.SOPInstanceUID == there.SOPInstanceUID
+
+
 def test_a_capture_says_that_it_is_derived_and_how(header: Dataset) -> None:
     drawn, plain = _capture(header, policy="always"), _capture(header, policy="never")
 
@@ -88,7 +115,6 @@ def test_a_capture_is_a_colour_image_of_eight_bits(header: Dataset) -> None:
 def test_nobody_is_named_in_the_picture(header: Dataset) -> None:
     said = " ".join(caption(make_read_image(header), AUTHOR))
 
-    assert _capture(header).BurnedInAnnotation == "NO"
     assert not [part for part in ("Test", "Päron", "PID-0001", "2022") if part in said]
 
 

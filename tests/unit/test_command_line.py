@@ -37,6 +37,8 @@ from pynetdicom.presentation import build_context
 
 from pacs_ai import __version__
 from pacs_ai.cli.output import print_table
+from pacs_ai.settings import Settings
+from pacs_ai.stores import open_stores
 from tests.builders import make_instance, part10, phantom
 from tests.integration.peers import Archive, listening
 
@@ -426,6 +428,20 @@ def test_a_key_that_cannot_be_written_ends_with_1_and_says_where(run: Run, folde
     assert sentence.startswith("/proc/audit-key.pem: the key cannot be written (")
 
 
+@pytest.mark.parametrize("verb", [["key"], ["export", "--head", "head.json"], ["prune"]])
+def test_nothing_is_signed_with_the_key_of_another_folder(verb: list[str], run: Run, tmp_path: Path) -> None:
+    service = open_stores(Settings(data=tmp_path / "service"))
+    service.database.close()
+    url = sqlite_url(tmp_path / "service")
+    (tmp_path / "pacs-ai.toml").write_text(f'data = "elsewhere"\n[audit]\nurl = "{url}"\n', encoding="utf-8")
+
+    ended = run("audit", *verb, cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("the ledger tells of the files of another folder than ")
+    assert not (tmp_path / "elsewhere").exists()
+
+
 @pytest.mark.parametrize("option", ["--head", "--key"])
 def test_a_head_or_key_that_is_none_is_told_from_a_log_that_was_changed(option: str, run: Run, folder: Path) -> None:
     ended = run("audit", "verify", option, "nowhere.json")
@@ -520,6 +536,68 @@ def test_that_the_log_was_searched_is_in_it_even_where_nobody_reads_the_answer(
     assert searched["actor"] == "operator"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["audit", "query", "--since", "0001-01-01"], {0, 2}),  # east of Greenwich that is before the calendar
+        (["audit", "query", "--limit", "99999999999999999999"], {2}),
+        (["deliveries", "list", "--limit", "99999999999999999999"], {2}),
+        (["audit", "replay", "--all-since", "0001-01-01"], {0, 1, 2}),
+        (["audit", "query", "--action", "\udcff"], {0}),
+        (["audit", "query", "--study", "\udcff"], {0}),
+        (["process", f"/{'n' * 300}"], {3}),
+        (["send", "somewhere", "104", f"/{'n' * 300}"], {3}),
+    ],
+    ids=str,
+)
+def test_whatever_is_given_no_command_ends_in_a_fault(arguments: list[str], code: set[int], run: Run) -> None:
+    ended = run(*arguments)
+
+    assert ended.returncode in code, ended.stderr
+    assert "fault" not in ended.stderr
+
+
+def test_a_time_before_the_calendar_is_wrong_usage(folder: Path) -> None:
+    environment = {**os.environ, "TZ": "Asia/Tokyo"}
+    line = [COMMAND, "audit", "query", "--since", "0001-01-01"]
+
+    ended = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+    assert (ended.returncode, "out of the calendar" in ended.stderr) == (2, True)
+
+
+def test_a_folder_that_cannot_be_asked_for_is_told_in_a_sentence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pacs-ai.toml").write_text(f'data = "/{"n" * 300}"\n', encoding="utf-8")
+
+    listed = run("worklist", cwd=tmp_path)
+    examined = run("doctor", "--json", cwd=tmp_path)
+
+    assert (listed.returncode, len(listed.stderr.splitlines()), "serve" in listed.stderr) == (1, 1, True)
+    (said,) = [line for line in lines(examined.stdout) if line["name"] == "database"]
+    assert "cannot be looked into" in str(said)
+
+
+def test_the_weights_of_training_are_no_setting(folder: Path) -> None:
+    environment = {**os.environ, "PACS_AI_WEIGHTS": "/somewhere"}
+    line = [COMMAND, "worklist"]
+
+    assert (
+        subprocess.run(line, cwd=folder, env=environment, capture_output=True, check=False, timeout=120).returncode == 0
+    )
+
+
+def test_what_a_peer_calls_itself_is_no_formula_to_a_spreadsheet(run: Run, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "pacs-ai-data", tmp_path / "pacs-ai-data")
+    database = Database(sqlite_url(tmp_path / "pacs-ai-data"))
+    with database.change() as connection:
+        append(connection, AuditEvent(at=AT, actor="=cmd|'/C x'!A0", action="refuse-receive", outcome="0xC000"))
+    database.close()
+
+    printed = run("audit", "query", "--actor", "=cmd|'/C x'!A0", "--format", "csv", cwd=tmp_path)
+
+    assert [row["actor"] for row in csv.DictReader(printed.stdout.splitlines())] == ["'=cmd|'/C x'!A0"]
+
+
 def test_young_events_are_not_pruned(run: Run) -> None:
     recently = f"{datetime.now(UTC) - timedelta(days=100):%Y-%m-%d}"
 
@@ -585,6 +663,28 @@ def test_the_outbox_is_changed_by_an_object_a_node_or_a_study(run: Run, folder: 
         *[("retry", "operator", "pacs", REPORT)] * 2,
         ("cancel", "operator", "pacs", REPORT),
     ]
+
+
+def test_an_accession_number_is_no_end_of_another_studys_report(run: Run, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "pacs-ai-data", tmp_path / "pacs-ai-data")
+    with closing(sqlite3.connect(tmp_path / "pacs-ai-data" / SQLITE_NAME)) as database:
+        database.execute("UPDATE studies SET accession_number = ? WHERE study_instance_uid = ?", (REPORT[-4:], STUDY))
+        database.execute(
+            "INSERT INTO objects (sop_instance_uid, study_instance_uid, revision, kind, sop_class_uid,"
+            " transfer_syntax_uid, path, size, sha256)"
+            " SELECT '2.25.1' || substr(sop_instance_uid, -4), '1.2.3.4', revision, kind, sop_class_uid,"
+            " transfer_syntax_uid, path, size, sha256 FROM objects WHERE sop_instance_uid = ?",
+            (REPORT,),
+        )
+        database.commit()
+
+    several = run("deliveries", "cancel", f"…{REPORT[-4:]}", cwd=tmp_path)
+    cancelled = run("deliveries", "cancel", REPORT[-4:], cwd=tmp_path)
+
+    assert (several.returncode, "2 objects" in several.stderr) == (3, True)
+    assert cancelled.stdout == "1 delivery cancelled\n"
+    told = lines(run("audit", "query", "--action", "cancel", "--json", cwd=tmp_path).stdout)
+    assert [event["study_instance_uid"] for event in told] == [STUDY]
 
 
 @pytest.mark.parametrize("arguments", [["retry"], ["cancel", "--all", "--node", "pacs"]])

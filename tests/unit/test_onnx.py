@@ -58,6 +58,18 @@ def test_a_network_without_image_channels_is_refused(tmp_path: Path) -> None:
         CardClassifier(read_card(folder))
 
 
+def test_a_network_without_features_is_not_judged_by_a_detector(tmp_path: Path) -> None:
+    shipped = read_card("")
+    folder = model_folder(
+        mean_network(tmp_path / "net.onnx", ["n", SIDE, SIDE, 1]), detector=shipped.document["detector"]
+    )
+    for name in shipped.weights.parent.glob("detector*"):
+        (folder / name.name).write_bytes(name.read_bytes())
+
+    with pytest.raises(ModelError, match="leave `detector` off the card"):
+        CardClassifier(read_card(folder))
+
+
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(b"no network")

@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
-from pacs_ai import judging
+from pacs_ai import judging, metered
 from pacs_ai.findings import ModelInput, Outcome, PriorityLevel, Reading, Refusal, RefusalReason
 from pacs_ai.imaging.gate import GatePolicy
 from pacs_ai.opening import InstanceFile, open_instance
@@ -143,6 +143,58 @@ def test_large_values_of_a_header_do_not_stay_in_memory(tmp_path: Path) -> None:
     assert header is not None
     assert header.SeriesDescription == "Kept"
     assert [tag for tag in header.keys() if tag.group == 9] == [0x00090010, 0x00091003]  # noqa: SIM118 - its own iterator gives elements
+
+
+def test_the_report_names_the_patient_whom_any_of_its_images_names(tmp_path: Path) -> None:
+    reading = _read(
+        tmp_path, bright(StudyInstanceUID=STUDY, PatientID=""), bright(StudyInstanceUID=STUDY, PatientID="ONE")
+    )
+
+    assert [item.dataset.PatientID or "" for item in reading.objects] == ["", "ONE", "ONE"]
+
+
+def test_a_refused_radiograph_of_another_patient_is_refused_for_that(tmp_path: Path) -> None:
+    film = bright(StudyInstanceUID=STUDY, PatientID="ONE")
+    lateral = dark(StudyInstanceUID=STUDY, PatientID="TWO", ViewCodeSequence=None, ViewPosition="LL")
+
+    reading = _read(tmp_path, film, lateral)
+
+    assert [item.refusal.reason for item in reading.readings if item.refusal] == [RefusalReason.OTHER_PATIENT]
+    assert reading.objects[-1].dataset.PatientID == "ONE"
+
+
+@pytest.mark.parametrize(
+    ("vr", "written"),
+    [("LO", "NOBODY^KNOWN"), ("UT", "Doe^John"), ("UI", "1.2.3"), ("PN", "Doe^John"), ("FL", [float("nan")])],
+)
+def test_a_table_that_is_none_costs_its_film_and_is_not_quoted(vr: str, written: object, tmp_path: Path) -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.LUTExplanation = [4, 0, 16], ""
+    table.add_new(0x00283006, vr, written)
+    sound, film = bright(StudyInstanceUID=STUDY), bright(StudyInstanceUID=STUDY)
+    for keyword in ("WindowCenter", "WindowWidth"):
+        if keyword in film:
+            delattr(film, keyword)
+    film.VOILUTSequence = [table]
+
+    said = {item.file.sop_instance_uid: item for item in _read(tmp_path, sound, film).readings}
+
+    assert said[sound.SOPInstanceUID].classification is not None
+    refusal = said[film.SOPInstanceUID].refusal
+    assert refusal is None or refusal.reason is RefusalReason.UNDECODABLE
+    assert "Doe" not in str(refusal)
+
+
+def test_a_header_of_endless_items_is_not_parsed_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metered, "MOST_READS", 2000)
+    film, sound = bright(StudyInstanceUID=STUDY), bright(StudyInstanceUID=STUDY)
+    film.RequestAttributesSequence = [Dataset() for _ in range(2000)]
+    film["RequestAttributesSequence"].is_undefined_length = True
+
+    reading = _read(tmp_path, film, sound)
+
+    said = {item.file.sop_instance_uid: item.refusal.reason if item.refusal else None for item in reading.readings}
+    assert said == {film.SOPInstanceUID: RefusalReason.LIMIT_EXCEEDED, sound.SOPInstanceUID: None}
 
 
 def test_a_film_without_a_patient_id_contradicts_nobody(tmp_path: Path) -> None:

@@ -109,7 +109,16 @@ def test_a_probability_at_the_operating_point_is_positive(header: Dataset) -> No
 
 
 @pytest.mark.parametrize(
-    ("probability", "percent"), [(0.8734, 87.34), (0.0, 0.0), (1.0, 100.0), (0.99999, 100.0), (1 / 3, 33.33)]
+    ("probability", "percent"),
+    [
+        (0.8734, 87.34),
+        (0.0, 0.0),
+        (1.0, 100.0),
+        (0.99999, 100.0),
+        (1 / 3, 33.33),
+        (0.499996, 49.9996),
+        (0.500004, 50.0),
+    ],
 )
 def test_the_certainty_is_in_percent(header: Dataset, probability: float, percent: float) -> None:
     (measured,) = _one(_report(header, probability), "111012").MeasuredValueSequence

@@ -12,7 +12,7 @@ from pydicom.tag import Tag
 from pacs_ai.results.capture import build_capture
 from pacs_ai.results.facts import Edition
 from pacs_ai.results.report import build_report
-from pacs_ai.results.source import IDENTITY, is_lossy, patient_and_study, take_over
+from pacs_ai.results.source import IDENTITY, is_lossy, patient_and_study, repairs, take_over
 from tests.builders import code, make_instance, part10
 
 from .making import (
@@ -267,6 +267,36 @@ def test_private_and_other_attributes_stay_with_the_source() -> None:
     assert not [element for element in kept if element.tag.is_private]
     assert "OperatorsName" not in kept
     assert "PixelData" not in kept
+
+
+def test_that_the_identity_was_removed_goes_along_with_how() -> None:
+    method = {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "Profile\\by hand"}
+    carried = patient_and_study(make_header(make_film(**method)))
+    silent = make_header(make_film(PatientIdentityRemoved="YES"))
+
+    assert {keyword: carried[keyword].value for keyword in method} == method
+    assert "PatientIdentityRemoved" not in patient_and_study(silent)
+    assert [repair.keyword for repair in repairs(silent)] == ["PatientIdentityRemoved"]
+
+
+def test_all_that_patient_and_study_modules_hold_makes_valid_results(tmp_path: Path) -> None:
+    further = {
+        "QualityControlSubject": "NO",
+        "PatientIdentityRemoved": "YES",
+        "DeidentificationMethod": "Profile",
+        "DeidentificationMethodCodeSequence": [code("113100", "DCM", "Basic Application Confidentiality Profile")],
+        "ConsultingPhysicianName": "Doe^Jane",
+        "MedicalAlerts": ["one", "two"],
+        "Allergies": "pollen",
+        "SmokingStatus": "UNKNOWN",
+        "PregnancyStatus": 4,
+        "PatientState": "calm",
+        "ServiceEpisodeID": "E-7",
+    }
+    header = make_header(make_film(**further))
+
+    assert set(further) <= {element.keyword for element in patient_and_study(header)}
+    assert [validation_errors(result, tmp_path) for result in make_results(header)] == [[], []]
 
 
 def test_a_sequence_that_cannot_be_written_is_left_out() -> None:
