@@ -79,17 +79,26 @@ def narrowed(asked: Question, now: datetime) -> AuditFilter:
     wanted = asked.wanted
     if asked.built_in is BuiltIn.UNCONFIRMED_POSITIVES:
         night = wanted if wanted.since or wanted.until else _last_night(wanted, now)
-        return replace(night, action="read", outcome="positive", is_unconfirmed=True)
+        return replace(_of(night, asked.built_in, action="read", outcome="positive"), is_unconfirmed=True)
     if asked.built_in is BuiltIn.GIVEN_UP:
-        return replace(wanted, outcome="given up")
+        return _of(wanted, asked.built_in, outcome="given up")
     if asked.built_in is BuiltIn.REFUSED_AT_THE_PORT:
-        return replace(wanted, action="refuse-receive")
+        return _of(wanted, asked.built_in, action="refuse-receive")
     if asked.built_in is BuiltIn.STUDY:
         if not wanted.study_instance_uid and not wanted.accession_number:
             message = "--named study needs --study or --accession"
             raise WrongUsage(message)
         return wanted if _LIMIT in asked.given else replace(wanted, limit=_EVERY)
     return wanted
+
+
+def _of(wanted: AuditFilter, built_in: BuiltIn, **asks: Any) -> AuditFilter:  # noqa: ANN401 - values of the filter's own fields
+    """What the question asks by itself; raises WrongUsage where an option asks for something else there."""
+    for option, value in asks.items():
+        if getattr(wanted, option) not in (None, value):
+            message = f"--named {built_in} asks for {option} {value!r} itself: leave out --{option}"
+            raise WrongUsage(message)
+    return replace(wanted, **asks)
 
 
 def _last_night(wanted: AuditFilter, now: datetime) -> AuditFilter:

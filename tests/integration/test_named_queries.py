@@ -41,6 +41,19 @@ def test_everything_of_a_study_is_as_much_as_is_asked_for(limit: int | None, exp
 
 
 @pytest.mark.parametrize(
+    ("named", "given"),
+    [
+        ("given-up", AuditFilter(outcome="accepted")),
+        ("refused-at-the-port", AuditFilter(action="read")),
+        ("unconfirmed-positives", AuditFilter(outcome="negative")),
+    ],
+)
+def test_what_a_question_asks_by_itself_is_not_asked_otherwise_beside_it(named: str, given: AuditFilter) -> None:
+    with pytest.raises(WrongUsage, match="leave out --"):
+        narrowed(question(given, None, named, {}), STABLE)
+
+
+@pytest.mark.parametrize(
     ("now", "since", "until"),
     [
         ("2026-10-25T09:00+01:00", "2026-10-24T18:00+02:00", "2026-10-25T08:00+01:00"),
@@ -51,10 +64,10 @@ def test_everything_of_a_study_is_as_much_as_is_asked_for(limit: int | None, exp
 def test_last_night_begins_at_six_and_ends_at_eight_also_when_the_clock_is_changed(
     now: str, since: str, until: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TZ", "Europe/Berlin")
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")  # Berlin, by the rule
     time.tzset()
     try:
-        night = narrowed(question({}, named="unconfirmed-positives"), datetime.fromisoformat(now))
+        night = narrowed(question(AuditFilter(), None, "unconfirmed-positives", {}), datetime.fromisoformat(now))
     finally:
         monkeypatch.undo()
         time.tzset()
