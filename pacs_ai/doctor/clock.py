@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -60,5 +61,9 @@ def check_time(now: datetime, data: Path, newest_event_at: datetime | None) -> I
 
 
 def _newest(*paths: Path) -> datetime | None:
-    times = [path.stat().st_mtime for path in paths if path.exists()]
-    return datetime.fromtimestamp(max(times), UTC) if times else None
+    """When the youngest of them was written; None where none is there or can be asked for."""
+    times = []
+    for path in paths:
+        with suppress(OSError):
+            times.append(datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    return max(times, default=None)

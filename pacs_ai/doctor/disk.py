@@ -29,9 +29,16 @@ def check_disk(data: Path, reserve_gb: float) -> Iterator[Check]:
 
 
 def nearest_folder(data: Path) -> Path:
-    """The data folder, or the first above it that is there."""
+    """The data folder, or the first above it that is there and can be asked for."""
     resolved = data.resolve()
-    return next(folder for folder in (resolved, *resolved.parents) if folder.is_dir())
+    return next(folder for folder in (resolved, *resolved.parents) if _is_folder(folder))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def check_room(free_gb: float, reserve_gb: float) -> Check:
@@ -68,7 +75,12 @@ def check_file_system(kind: str | None) -> Check:
 
 
 def _check_parent(data: Path, folder: Path) -> Check:
-    if data.exists():
+    try:
+        is_there = data.exists()
+    except OSError as error:
+        advice = "use the account that runs the service, or name another folder in `data`"
+        return failed("disk: data folder", f"{data.resolve()} cannot be asked for ({error.strerror})", advice)
+    if is_there:
         return failed("disk: data folder", f"{data.resolve()} is not a folder", "name another folder in `data`")
     if not os.access(folder, os.W_OK | os.X_OK):
         advice = "create it for the user that runs the service, or name another in `data`"

@@ -545,7 +545,7 @@ def test_that_the_log_was_searched_is_in_it_even_where_nobody_reads_the_answer(
         (["audit", "replay", "--all-since", "0001-01-01"], {0, 1, 2}),
         (["audit", "query", "--action", "\udcff"], {0}),
         (["audit", "query", "--study", "\udcff"], {0}),
-        (["process", f"/{'n' * 300}"], {3}),
+        (["process", "--out", "out", f"/{'n' * 300}"], {3}),
         (["send", "somewhere", "104", f"/{'n' * 300}"], {3}),
     ],
     ids=str,
@@ -573,8 +573,9 @@ def test_a_folder_that_cannot_be_asked_for_is_told_in_a_sentence(run: Run, tmp_p
     examined = run("doctor", "--json", cwd=tmp_path)
 
     assert (listed.returncode, len(listed.stderr.splitlines()), "serve" in listed.stderr) == (1, 1, True)
-    (said,) = [line for line in lines(examined.stdout) if line["name"] == "database"]
-    assert "cannot be looked into" in str(said)
+    said = {line["check"]: line["detail"] for line in lines(examined.stdout)}
+    assert "cannot be looked into" in said["database"]
+    assert "cannot be asked for" in said["disk: data folder"]
 
 
 def test_the_weights_of_training_are_no_setting(folder: Path) -> None:
