@@ -112,6 +112,24 @@ def test_a_value_of_another_shape_is_refused_in_words_of_the_file(content: str, 
     assert expected in problems(content)
 
 
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("audit", "keep_days"),
+        ("delivery", "give_up_after_hours"),
+        ("delivery", "keep_hours"),
+        ("delivery", "max_retry_seconds"),
+        ("delivery", "prove_within_seconds"),
+        ("ingest", "keep_hours"),
+        ("worklist", "routine_minutes"),
+    ],
+)
+def test_a_duration_beyond_every_calendar_is_refused(section: str, key: str, problems: Any) -> None:
+    (problem,) = problems(f"[{section}]\n{key} = 99999999999")
+
+    assert problem.startswith(f"{section}.{key}: ")
+
+
 def test_an_unknown_key_of_the_environment_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACS_AI_DICOM__PROT", "104")
 
