@@ -13,9 +13,9 @@ _MESSAGE = "The data set has more elements than this service will parse."
 class MeteredFile(io.BufferedReader):
     """The file of a path, or bytes; the read after the last allowed one raises LimitExceeded."""
 
-    def __init__(self, source: Path | bytes, *, most: int | None = None) -> None:
+    def __init__(self, source: Path | bytes) -> None:
         super().__init__(io.BytesIO(source) if isinstance(source, bytes) else io.FileIO(source))
-        self._left = MOST_READS if most is None else most
+        self._left = MOST_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
         """As any file."""

@@ -49,7 +49,7 @@ def _source(number: int) -> Dataset:
     for keyword in TAKEN_OVER:
         setattr(source, keyword, _example(dictionary_VR(keyword)))
     source.PatientIdentityRemoved, source.QualityControlSubject, source.SmokingStatus = "YES", "NO", "NO"
-    source.PregnancyStatus, source.BurnedInAnnotation = 4, "NO"
+    source.PregnancyStatus, source.BurnedInAnnotation = 4, "YES" if number == 1 else "NO"
     source.PatientSex, source.TimezoneOffsetFromUTC = "O", "+0100"
     source.StudyInstanceUID = f"1.2.3.4.{number % 10}"
     source.SpecificCharacterSet = "ISO_IR 192"

@@ -93,6 +93,8 @@ def test_on_this_machine_every_button_does_what_it_says(browser: Chrome, tmp_pat
     with served(tmp_path / "data") as service:
         use_every_button(browser, service, f"http://{HOST}:{service.http_port}")
 
+        assert {"retry", "cancel", "read-again"} <= {action for action, _ in actions(service.stores.database)}
+
 
 def test_with_a_token_a_person_logs_in_works_and_logs_out(
     browser: Chrome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

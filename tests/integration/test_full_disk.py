@@ -41,6 +41,15 @@ class Place:
     instances: Disk
     ledger: Disk
 
+    def read_onto_a_full_disk(self, study: str, path: Path) -> None:
+        """The study was read, and there was no room for its results."""
+        self.reading.gate.clear()
+        push(self.started.port, path)
+        self.started.wait_for(study, StudyState.PROCESSING)
+        self.instances.fill()
+        self.reading.gate.set()
+        wait_until(lambda: ("postpone", None) in self.started.trail(study))
+
     def assert_delivered_once(self, study: str, path: Path) -> None:
         view = self.started.wait_for(study, StudyState.DELIVERED)
         sent = Counter(self.archive.instances)
@@ -104,12 +113,7 @@ def test_an_instance_that_the_ledger_has_no_room_for_is_refused_and_afterwards_r
 def test_results_for_which_there_is_no_room_are_made_again(place: Place, tmp_path: Path) -> None:
     study, path = radiograph(tmp_path)
 
-    place.reading.gate.clear()
-    push(place.started.port, path)
-    place.started.wait_for(study, StudyState.PROCESSING)
-    place.instances.fill()
-    place.reading.gate.set()
-    wait_until(lambda: ("postpone", None) in place.started.trail(study))
+    place.read_onto_a_full_disk(study, path)
     place.instances.make_room()
 
     place.assert_delivered_once(study, path)
@@ -138,12 +142,7 @@ def test_while_the_disk_is_full_no_study_is_read_in_vain(
     monkeypatch.setattr(readers, "_PAUSE_AFTER_TROUBLE", timedelta(seconds=0.1))
     study, path = radiograph(tmp_path)
 
-    place.reading.gate.clear()
-    push(place.started.port, path)
-    place.started.wait_for(study, StudyState.PROCESSING)
-    place.instances.fill()
-    place.reading.gate.set()
-    wait_until(lambda: ("postpone", None) in place.started.trail(study))
+    place.read_onto_a_full_disk(study, path)
     Event().wait(1)  # ten times as long as the study has to wait
     place.instances.make_room()
 
