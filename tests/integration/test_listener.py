@@ -31,6 +31,7 @@ from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.presentation import build_context
 
 from pacs_ai.dimse.contexts import RADIOGRAPHS
+from pacs_ai.dimse.transport import Limits
 from pacs_ai.imaging.decoders import DECODABLE
 from tests.builders import make_instance, phantom
 
@@ -212,7 +213,7 @@ def test_only_the_calling_titles_of_the_list_are_let_in(open_inbox: Callable[...
 def test_one_association_more_than_allowed_is_rejected_for_the_moment(
     open_inbox: Callable[..., Inbox], tmp_path: Path
 ) -> None:
-    inbox = open_inbox(max_associations=1)
+    inbox = open_inbox(max_associations=1, limits=Limits(quiet_seconds=60))  # nobody is idle, however slow we are
     contexts = contexts_for([file_of(tmp_path, make_instance(stored=SMALL))])
 
     with associated(inbox.port, contexts) as first, associated(inbox.port, contexts) as second:
