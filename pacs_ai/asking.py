@@ -41,6 +41,12 @@ def answer(database: Database, asked: Question, now: datetime) -> Answer:
         return audit.query(connection, wanted)
 
 
+def parted(found: Answer) -> tuple[list[AuditEvent], list[NotAnalysed]]:
+    """The events, newest first, and the counts: every answer has one of the two."""
+    events = [row for row in found if isinstance(row, AuditEvent)]
+    return events[::-1], [row for row in found if isinstance(row, NotAnalysed)]
+
+
 def note_use(database: Database, now: datetime) -> None:
     """The audit log says that it was looked into (Audit Log Used, PS3.15 A.5.3.2), and not what was looked for."""
     Ledger(database).note(AuditEvent(at=now, actor="operator", action="query-log"))

@@ -78,12 +78,15 @@ def audit_export(
 
 def _export_head(settings: Settings, path: Path) -> None:
     from pacs_ai_storage.signing import Purpose, write_head  # noqa: PLC0415 - queries do not wait for cryptography
-    from pacs_ai_storage.tampering import current_head  # noqa: PLC0415
+    from pacs_ai_storage.tampering import ManyEnds, current_head  # noqa: PLC0415
 
     with existing_database(settings) as database:
         key = _signing_key(settings, database)
-        with database.read() as connection:
-            link = current_head(connection)
+        try:
+            with database.read() as connection:
+                link = current_head(connection)
+        except ManyEnds as error:
+            raise TamperedLog(str(error)) from error
     signed: SignedLink = key.sign(Purpose.HEAD, link, now())
     try:
         write_head(signed, path)

@@ -1,19 +1,20 @@
 """What programs ask over HTTP: JSON under /api/v1, in the words of the command line."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Security
 from fastapi.security import HTTPBearer
-from pacs_ai_storage.audit import AuditFilter, NotAnalysed
+from pacs_ai_storage.audit import AuditFilter
 from pacs_ai_storage.outbox import Choice
 from pacs_ai_storage.records import AuditEvent, DeliveryState
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from pacs_ai.asking import parted
 from pacs_ai.errors import NotFound, WrongUsage
 from pacs_ai.lines.deliveries import delivery_line
 from pacs_ai.lines.events import event_line
@@ -182,11 +183,11 @@ def _add_studies(api: APIRouter, office: Office) -> None:
 
 def _add_audit(api: APIRouter, office: Office) -> None:
     def ask(question: AuditQuestion, patient: str | None = None) -> Page:
-        _, found = office.ask(question.filter(patient), question.named)
-        counted = [asdict(row) for row in found if isinstance(row, NotAnalysed)]
-        events = [row for row in found if isinstance(row, AuditEvent)][::-1]
-        more = _cursor(events[-1]) if len(events) == question.limit else None
-        return Page(items=counted or [event_line(event) for event in events], next_cursor=more)
+        one_more = replace(question.filter(patient), limit=question.limit + 1)
+        events, counted = parted(office.ask(one_more, question.named)[1])
+        page = events[: question.limit]
+        more = _cursor(page[-1]) if len(events) > len(page) else None
+        return Page(items=[*map(asdict, counted), *map(event_line, page)], next_cursor=more)
 
     @api.get("/audit", summary="Events of the audit log, the newest first")
     def audit(question: Annotated[AuditQuestion, Query()]) -> Page:
@@ -224,9 +225,9 @@ def _add_deliveries(api: APIRouter, office: Office) -> None:
     def deliveries(
         node: Words | None = None, state: DeliveryState | None = None, limit: Limit = 100, cursor: Place = 0
     ) -> Page:
-        found = office.deliveries(node=node, state=state, limit=limit, skip=cursor)
-        more = str(cursor + limit) if len(found) == limit else None
-        return Page(items=[delivery_line(item) for item in found], next_cursor=more)
+        found = office.deliveries(node=node, state=state, limit=limit + 1, skip=cursor)
+        more = str(cursor + limit) if len(found) > limit else None
+        return Page(items=[delivery_line(item) for item in found[:limit]], next_cursor=more)
 
     @api.post("/deliveries/retry", summary="What was given up, or waits, is sent at once")
     def retry(chosen: ChosenDeliveries) -> Changed:

@@ -1,16 +1,14 @@
 """What people see in a browser: worklist, study, outbox and audit log; plain HTML without scripts."""
 
 import asyncio
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends
-from pacs_ai_storage.audit import NotAnalysed
 from pacs_ai_storage.outbox import Choice
-from pacs_ai_storage.records import AuditEvent, DeliveryState
+from pacs_ai_storage.records import DeliveryState
 from pydantic import ValidationError
 from pydicom import dcmread
 from pydicom.encaps import get_frame
@@ -18,6 +16,7 @@ from pydicom.uid import JPEGBaseline8Bit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from pacs_ai.asking import parted
 from pacs_ai.errors import NotFound, WrongUsage
 from pacs_ai.naming import chosen_deliveries
 from pacs_ai.questions import IN_WORDS
@@ -162,8 +161,7 @@ def _add_audit(pages: APIRouter, show: Html, office: Office) -> None:
             return show("audit", given=given, named=IN_WORDS, events=[], counted=[], error=said, status=400)
         except WrongUsage as error:
             return show("audit", given=given, named=IN_WORDS, events=[], counted=[], error=str(error), status=400)
-        events = [row for row in found if isinstance(row, AuditEvent)][::-1]
-        counted = [asdict(row) for row in found if isinstance(row, NotAnalysed)]
+        events, counted = parted(found)
         return show("audit", given=given, named=IN_WORDS, events=events, counted=counted, error="")
 
     @pages.get("/audit")

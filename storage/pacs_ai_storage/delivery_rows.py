@@ -139,24 +139,26 @@ def close_study(connection: Connection, study_instance_uid: str, now: datetime) 
         .values(state=StudyState.DELIVERED, settled_at=now)
     )
     if closed.rowcount:
-        event = AuditEvent(
-            at=now,
-            actor="service",
-            action="finish",
-            study_instance_uid=study_instance_uid,
-            outcome=StudyState.DELIVERED,
-        )
-        audit.append(connection, event)
+        _note_of_study(connection, study_instance_uid, "finish", StudyState.DELIVERED, now)
 
 
-def reopen_study(connection: Connection, study_instance_uid: str) -> None:
+def reopen_study(connection: Connection, study_instance_uid: str, now: datetime) -> None:
     """A study that had nothing left to do has an open delivery again: one that was cancelled while it was on its way.
 
     Its files stay until that is proved.
     """
     settled = and_(studies.c.study_instance_uid == study_instance_uid, studies.c.settled_at.is_not(None))
     is_read = studies.c.state.in_((StudyState.READY, StudyState.DELIVERED))
-    connection.execute(update(studies).where(settled, is_read).values(state=StudyState.READY, settled_at=None))
+    opened = connection.execute(update(studies).where(settled, is_read).values(state=StudyState.READY, settled_at=None))
+    if opened.rowcount:
+        _note_of_study(connection, study_instance_uid, "reopen", StudyState.READY, now)
+
+
+def _note_of_study(
+    connection: Connection, study_instance_uid: str, action: str, state: StudyState, now: datetime
+) -> None:
+    event = AuditEvent(at=now, actor="service", action=action, study_instance_uid=study_instance_uid, outcome=state)
+    audit.append(connection, event)
 
 
 def queue(

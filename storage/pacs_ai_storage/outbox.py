@@ -95,7 +95,7 @@ class Outbox:
                 "transaction_uid": None,
             }
             _note_acceptance(connection, accepted, now, detail, form, values)
-            reopen_study(connection, accepted.study_instance_uid)
+            reopen_study(connection, accepted.study_instance_uid, now)
 
     def postpone(self, failed: Sequence[tuple[Delivery, datetime]], now: datetime, detail: str) -> None:
         """Each is tried again, with the same bytes, at the time beside it; what was cancelled meanwhile is not."""

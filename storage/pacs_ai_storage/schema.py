@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0010"  # the last of the migrations; a test compares
+NEWEST_REVISION = "0011"  # the last of the migrations; a test compares
 NAMING = {"ix": "ix_%(column_0_label)s", "pk": "pk_%(table_name)s"}
 metadata = MetaData(naming_convention=NAMING)
 
@@ -213,6 +213,7 @@ deliveries = Table(
     Column("proof_tries", Integer, nullable=False, server_default="0"),  # since `sent_at`
     _uid("transaction_uid", index=True),  # of the storage commitment that was last asked for
     Index("ix_deliveries_node_state_next_attempt_at", "node", "state", "next_attempt_at"),
+    Index("ix_deliveries_queued_at", "queued_at"),  # the newest first, without sorting them all
 )
 
 negotiated_forms = Table(

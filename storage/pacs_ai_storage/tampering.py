@@ -17,6 +17,10 @@ _AT_ONCE = 5000
 _MOST_STARTS = 1000
 
 
+class ManyEnds(Exception):
+    """The log was changed by hand: which of its ends is the last event cannot be said."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defect:
     """The first event that is not as it was written, and what is wrong with it."""
@@ -43,9 +47,12 @@ class Verdict:
 
 
 def current_head(connection: Connection) -> Link:
-    """The last event, as the database says."""
-    row = connection.execute(select(audit_head)).one_or_none()
-    return START if row is None else _link(row)
+    """The last event, as the database says; raises ManyEnds where it names more than one."""
+    ends = connection.execute(select(audit_head)).all()
+    if len(ends) > 1:
+        message = f"the database names {len(ends)} ends of the audit log (audit_head); run `pacs-ai audit verify`"
+        raise ManyEnds(message)
+    return _link(ends[0]) if ends else START
 
 
 def anchors(connection: Connection) -> list[SignedLink]:

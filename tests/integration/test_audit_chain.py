@@ -18,7 +18,7 @@ from pacs_ai_storage.records import AuditEvent
 from pacs_ai_storage.retention import kept_for, prune
 from pacs_ai_storage.schema import audit_events, audit_head
 from pacs_ai_storage.signing import KEY_NAME, Purpose, SigningKey, read_head, write_head
-from pacs_ai_storage.tampering import verify
+from pacs_ai_storage.tampering import ManyEnds, current_head, verify
 from sqlalchemy import Connection, event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
@@ -306,3 +306,5 @@ def test_a_second_end_of_the_log_is_a_defect_and_not_an_error(log: Database, key
         connection.execute(insert(audit_head).values(id=2, sequence=3, sha256="ab" * 32))
 
     assert said(log, key) == f"event {LENGTH} is not the only end: the database names 2 (audit_head)"
+    with log.read() as connection, pytest.raises(ManyEnds, match="names 2 ends"):
+        current_head(connection)

@@ -190,6 +190,7 @@ def test_what_was_cancelled_on_its_way_and_not_proved_yet_keeps_its_files_until_
     assert before == [True, True]
     assert [path.is_file() for path in results] == [False, False]
     assert actions(kept.database).count(("finish", "DELIVERED")) == 1
+    assert ("reopen", "READY") in actions(kept.database)
 
 
 @on_sqlite

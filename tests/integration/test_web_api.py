@@ -253,6 +253,20 @@ def test_pages_of_the_outbox_follow_one_another(client: TestClient, database: Da
     assert len(found) == len(set(found)) == 6
 
 
+@pytest.mark.parametrize("named", [{}, {"named": "study", "study": STUDY}])
+@ON_SQLITE
+def test_no_page_follows_one_that_is_just_full(client: TestClient, database: Database, named: dict[str, str]) -> None:
+    bring_to(StudyState.READY, database, nodes=("a", "b", "c"))
+    with database.read() as connection:
+        events = len(audit.trail(connection, STUDY))
+
+    outbox = client.get("/api/v1/deliveries", params={"limit": 6}).json()
+    log = client.get("/api/v1/audit", params={"limit": events, **named}).json()
+
+    assert (len(outbox["items"]), outbox["next_cursor"]) == (6, None)
+    assert (len(log["items"]), log["next_cursor"]) == (events, None)
+
+
 @pytest.mark.parametrize("chosen", [{}, {"all": True, "node": "pacs"}])
 @ON_SQLITE
 def test_deliveries_are_changed_only_where_it_is_said_which(client: TestClient, chosen: dict[str, object]) -> None:
