@@ -41,6 +41,13 @@ def answer(database: Database, asked: Question, now: datetime) -> Answer:
         return audit.query(connection, wanted)
 
 
+def reason_of_nothing(database: Database, asked: Question) -> str:
+    """Which of the words that were looked for no event of the whole log has; empty where each has some."""
+    with database.read() as connection:
+        never = audit.never_said(connection, asked.wanted)
+    return "; ".join(f"no event of this log has the {option} {word!r}" for option, word in never.items())
+
+
 def parted(found: Answer) -> tuple[list[AuditEvent], list[NotAnalysed]]:
     """The events, newest first, and the counts: every answer has one of the two."""
     events = [row for row in found if isinstance(row, AuditEvent)]

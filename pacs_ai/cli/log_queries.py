@@ -11,7 +11,7 @@ from pacs_ai_storage.named_queries import NamedQuery, NamesAPatient, save_query
 from pacs_ai_storage.readings import readings_of
 from pacs_ai_storage.records import AuditEvent
 
-from pacs_ai.asking import Answer, answer, note_use, put
+from pacs_ai.asking import Answer, answer, note_use, put, reason_of_nothing
 from pacs_ai.errors import WrongUsage
 from pacs_ai.naming import one_study
 from pacs_ai.questions import BuiltIn, Question, may_be_saved
@@ -89,6 +89,8 @@ def audit_query(  # noqa: PLR0913 - one parameter for each option
         if settings.audit.atna.is_on:
             # Before anything is shown: whoever reads has time to go away, as `head -1` does.
             note_use(database, now())
+        if not found and (reason := reason_of_nothing(database, asked)):
+            typer.echo(reason, err=True)
     _print(asked, found, Format.JSON if as_json else form)
 
 

@@ -16,7 +16,7 @@ from pydicom.uid import JPEGBaseline8Bit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from pacs_ai.asking import parted
+from pacs_ai.asking import parted, reason_of_nothing
 from pacs_ai.errors import NotFound, WrongUsage
 from pacs_ai.naming import chosen_deliveries
 from pacs_ai.questions import IN_WORDS
@@ -155,14 +155,15 @@ def _add_audit(pages: APIRouter, show: Html, office: Office) -> None:
     def answered(given: Form) -> Response:
         try:
             question = AuditQuestionOfPatient.model_validate(given)
-            _, found = office.ask(question.filter(question.patient), question.named)
+            asked, found = office.ask(question.filter(question.patient), question.named)
         except ValidationError as error:
             said = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors(include_input=False))
             return show("audit", given=given, named=IN_WORDS, events=[], counted=[], error=said, status=400)
         except WrongUsage as error:
             return show("audit", given=given, named=IN_WORDS, events=[], counted=[], error=str(error), status=400)
         events, counted = parted(found)
-        return show("audit", given=given, named=IN_WORDS, events=events, counted=counted, error="")
+        error = "" if found else reason_of_nothing(office.database, asked)
+        return show("audit", given=given, named=IN_WORDS, events=events, counted=counted, error=error)
 
     @pages.get("/audit")
     def audit() -> Response:

@@ -97,6 +97,25 @@ def query(connection: Connection, wanted: AuditFilter) -> list[AuditEvent]:
     return events_of(connection.execute(statement))
 
 
+def never_said(connection: Connection, wanted: AuditFilter) -> dict[str, str]:
+    """What is looked for that no event of the whole log has, by the option that names it: a misspelt word, perhaps."""
+    column = audit_events.c
+    words = {
+        "action": (column.action, wanted.action),
+        "outcome": (column.outcome, wanted.outcome),
+        "model": (column.model, wanted.model),
+        "calling AE title": (column.calling_ae_title, wanted.calling_ae_title),
+        "node": (column.actor, wanted.node),
+        "actor": (column.actor, wanted.actor),
+    }
+    return {
+        option: word
+        for option, (said, word) in words.items()
+        if word is not None
+        and connection.execute(select(column.id).where(said == storable(word)).limit(1)).first() is None
+    }
+
+
 def following(connection: Connection, number: int, limit: int) -> list[AuditEvent]:
     """The first `limit` events after that number, in the order of the chain."""
     column = audit_events.c.id

@@ -91,12 +91,14 @@ def test_the_audit_log_is_asked_by_a_form_and_no_patient_is_in_an_address(
     nobody = client.post("/audit", data={"patient": "SECRET-7"}, headers=BROWSER)
     wrong = client.post("/audit", data={"min_probability": "much"}, headers=BROWSER)
     counted = client.post("/audit", data={"named": "not-analysed"}, headers=BROWSER)
+    misspelt = client.post("/audit", data={"outcome": "postive"}, headers=BROWSER)
 
     assert re.findall(r'<form method="post" action="(/audit)"', page) == ["/audit"]
     assert (found.count("<td>receive</td>"), found.count("<td>deliver</td>")) == (1, 0)
     assert "No events." in nobody.text
     assert (wrong.status_code, "min_probability" in wrong.text) == (400, True)
     assert counted.status_code == 200
+    assert "has the outcome &#39;postive&#39;" in misspelt.text
 
 
 def test_the_picture_of_a_capture_is_shown_while_it_is_kept(

@@ -353,11 +353,16 @@ def test_audit_events_are_one_json_object_per_line_the_newest_100_oldest_first(r
 def test_the_audit_log_is_searched_by_its_options(run: Run) -> None:
     found = run("audit", "query", "--json", "--study", STUDY, "--action", "read", "--outcome", "positive")
     newest = run("audit", "query", "--json", "--limit", "2", "--actor", "ROUTER")
-    before = run("audit", "query", "--json", "--until", "2001-01-01")
+    before = run("audit", "query", "--json", "--until", "2001-01-01", "--action", "read")
+    misspelt = run("audit", "query", "--json", "--outcome", "postive", "--calling-ae", "NOBODY", "--action", "read")
 
     assert [event["sop_instance_uid"] for event in lines(found.stdout)] == [IMAGE]
     assert [event["outcome"] for event in lines(newest.stdout)] == ["0xC000", "0xC000"]
-    assert (before.returncode, before.stdout) == (0, "")
+    assert (before.returncode, before.stdout, before.stderr) == (0, "", "")
+    assert (misspelt.returncode, misspelt.stdout) == (0, "")
+    assert misspelt.stderr.strip() == (
+        "no event of this log has the outcome 'postive'; no event of this log has the calling AE title 'NOBODY'"
+    )
 
 
 def test_events_are_printed_as_csv_and_questions_have_names(run: Run) -> None:
