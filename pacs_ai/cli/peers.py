@@ -53,7 +53,7 @@ def peer_of(
 ) -> Peer:
     """NotFound where the settings have no node of this name; WrongUsage for a host, port or title that is none."""
     if len(target) == 1:
-        node = _named(target[0], settings)
+        node = named_node(target[0], settings, "or give HOST PORT")
         return _by_web(node, seconds) if isinstance(node, WebNode) else _by_dimse(node, titles.calling, seconds)
     host, port = target
     if not 1 <= int(port) <= 65535:
@@ -70,11 +70,12 @@ def _unnamed(host: str, port: int, titles: Titles, tls: NodeTls | None) -> Node:
         raise WrongUsage(message) from error
 
 
-def _named(name: str, settings: Settings) -> Node | WebNode:
+def named_node(name: str, settings: Settings, otherwise: str) -> Node | WebNode:
+    """The node of the settings; NotFound, with what else may be given, where there is none of this name."""
     found = next((node for node in settings.nodes if node.name == name), None)
     if found is None:
         known = ", ".join(node.name for node in settings.nodes) or "none"
-        message = f"{name}: no node of the settings has this name (there: {known}); or give HOST PORT"
+        message = f"{name}: no node of the settings has this name (there: {known}); {otherwise}"
         raise NotFound(message)
     return found
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pacs_ai.errors import PeerUnreachable, WrongUsage
-from pacs_ai.settings import Node
+from pacs_ai.settings import Node, Settings
 
 from .amounts import peer_of, per_second_of, seconds_of, size_of, title_of
 from .options import ConfigOption, JsonOption, VerboseOption, settings_of
 from .output import print_json, print_table
+from .peers import named_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def simulate(  # noqa: PLR0913 - one parameter for each option
-    to: Annotated[str, typer.Option("--to", metavar="AE@HOST:PORT", help="The running service.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="AE@HOST:PORT|NODE", help="The running service; a node of the settings for TLS."),
+    ],
     rate: Annotated[
         str | None,
         typer.Option("--rate", metavar="N/h", help="Studies at a steady rate: 400/h, 10/m, 2/s."),
@@ -89,11 +93,11 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
 
     Exit code 1 when an instance that was answered with success has no report, or a result came twice.
     """
-    node, coming = peer_of(to), _arrivals(rate, burst, studies, duration)
+    coming = _arrivals(rate, burst, studies, duration)
     if archive is None and (archive_behaviour or away_for is not None):
         message = "--archive-behaviour and --away-for need --archive PORT: where to stand in for the PACS"
         raise WrongUsage(message)
-    settings_of(config, verbose=verbose)
+    node = _service(to, settings_of(config, verbose=verbose))
     from pacs_ai.simulation.films import StudyShape  # noqa: PLC0415 - imaging libraries take a second to import
     from pacs_ai.simulation.trial import Trial, TrialTerms  # noqa: PLC0415
 
@@ -123,6 +127,16 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     else:
         _print(verdict)
     _end(verdict, node)
+
+
+def _service(to: str, settings: Settings) -> Node:
+    if "@" in to:
+        return peer_of(to)
+    node = named_node(to, settings, "or give AE@HOST:PORT")
+    if not isinstance(node, Node):
+        message = f"--to {to}: this node is spoken to by web, and the service takes studies by C-STORE"
+        raise WrongUsage(message)
+    return node
 
 
 def _arrivals(rate: str | None, burst: int | None, studies: int | None, duration: str | None) -> "Arrivals":

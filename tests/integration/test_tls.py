@@ -1,5 +1,6 @@
 """TLS on the port and to nodes: who has no certificate of the right authority stays outside, and DCMTK gets in."""
 
+import json
 import os
 import resource
 import shutil
@@ -292,6 +293,35 @@ def test_echo_takes_the_flags_of_dcmtk(inbox: Inbox, hospital: Authority, modali
 
     assert (with_tls.returncode, without.returncode) == (0, 4), with_tls.stderr
     assert "Traceback" not in without.stderr
+
+
+@one_database
+def test_invented_studies_are_pushed_by_tls_to_a_node_of_the_settings(
+    inbox: Inbox, hospital: Authority, modality: Pair, tmp_path: Path
+) -> None:
+    settings = tmp_path / "modality.toml"
+    tls = {"ca": hospital.certificate, "certificate": modality.certificate, "key": modality.key}
+    settings.write_text(
+        f"""
+        [[nodes]]
+        name = "service"
+        ae_title = "PACS_AI"
+        host = "{HOST}"
+        port = {inbox.port}
+        [nodes.tls]
+        """
+        + "\n".join(f'{name} = "{path}"' for name, path in tls.items())
+    )
+    push = ("simulate", "-c", settings, "--burst", "2", "--size", "64x48", "--json")
+
+    pushed = pacs_ai(*push, "--to", "service")
+    without = pacs_ai(*push, "--to", f"PACS_AI@{HOST}:{inbox.port}")
+    unknown = pacs_ai(*push, "--to", "archive")
+
+    assert json.loads(pushed.stdout)["accepted"] == 2, pushed.stderr
+    assert len(inbox.files) == 2
+    assert (pushed.returncode, without.returncode, unknown.returncode) == (0, 4, 3)
+    assert "there: service" in unknown.stderr
 
 
 def pacs_ai(*words: str | Path) -> subprocess.CompletedProcess[str]:
