@@ -162,8 +162,8 @@ def _add_audit(pages: APIRouter, show: Html, office: Office) -> None:
         except WrongUsage as error:
             return show("audit", given=given, named=IN_WORDS, events=[], counted=[], error=str(error), status=400)
         events, counted = parted(found)
-        error = "" if found else reason_of_nothing(office.database, asked)
-        return show("audit", given=given, named=IN_WORDS, events=events, counted=counted, error=error)
+        nothing = "" if found else reason_of_nothing(office.database, asked)
+        return show("audit", given=given, named=IN_WORDS, events=events, counted=counted, error=nothing)
 
     @pages.get("/audit")
     def audit() -> Response:
