@@ -36,7 +36,7 @@ PARSE_ERRORS = (
 config.settings.reading_validation_mode = config.IGNORE
 
 _LEAST, _MOST = 1e-15, 1e15
-_LARGE = 1 << 20
+_OF_EACH_ELEMENT = 256  # bytes that pydicom takes for one, at the least
 _ENCODED = {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}  # in a character set, PS3.5 6.1.2.3
 _DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
 _AGE = re.compile(r"(\d{3})([DWMY])")
@@ -116,23 +116,28 @@ def code_values(header: Dataset, keyword: str) -> set[str]:
     return {text(item, "CodeValue") for item in items(header, keyword)} - {""}
 
 
-def without_large_values(header: Dataset) -> Dataset:
-    """The same header, in place, without the elements that hold more than a megabyte: no result takes one over.
+def held_to(most_bytes: int, header: Dataset) -> Dataset:
+    """The same header, in place, without its largest elements where it is larger: no result takes one of those over.
 
     Encapsulated documents and private elements may be as large as an instance, and a study has many.
     """
     # `items`, unlike the iterator of a data set, takes the elements as they were read.
-    for tag in [tag for tag, element in header.items() if _bytes_in(element.value) > _LARGE]:
+    sizes = {tag: _bytes_in(element.value) for tag, element in header.items()}
+    left = sum(sizes.values())
+    for tag in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if left <= most_bytes:
+            break
+        left -= sizes[tag]
         del header[tag]
     return header
 
 
 def _bytes_in(value: object) -> int:
     if isinstance(value, bytes):
-        return len(value)
+        return _OF_EACH_ELEMENT + len(value)
     if isinstance(value, Sequence):
-        return sum(_bytes_in(element.value) for item in value for element in item.values())
-    return 0
+        return _OF_EACH_ELEMENT + sum(_bytes_in(element.value) for item in value for element in item.values())
+    return _OF_EACH_ELEMENT
 
 
 def age_in_years(header: Dataset) -> float | None:

@@ -8,11 +8,14 @@ from pydicom.dataset import Dataset
 
 from .errors import LimitExceeded, NotDicom, UndecodablePixels
 from .findings import Refusal, RefusalReason
-from .header import without_large_values
+from .header import held_to
 from .imaging.film import Film, read_header
 from .imaging.front import read_front
 from .imaging.gate import GatePolicy, examine
 from .imaging.opener import FilmOpener
+
+# All headers of a study are in memory together: of films there are few, of what is refused a study may have thousands.
+_FILM_HEADER, _REFUSED_HEADER = 1 << 20, 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,7 @@ def open_instance(file: InstanceFile, terms: OpeningTerms) -> OpenedInstance:
     header: Dataset | None = None
     found: Film | Refusal
     try:
-        header = without_large_values(read_header(file.path, max_bytes=terms.max_bytes))
+        header = held_to(_FILM_HEADER, read_header(file.path, max_bytes=terms.max_bytes))
         found = examine(header, terms.gate) or terms.films.open(file.path, header, input_size=terms.input_size)
     except NotDicom as error:
         found = Refusal(reason=RefusalReason.NOT_DICOM, detail=str(error))
@@ -59,4 +62,6 @@ def open_instance(file: InstanceFile, terms: OpeningTerms) -> OpenedInstance:
         found = Refusal(reason=RefusalReason.UNDECODABLE, detail=str(error))
     except LimitExceeded as error:
         found = Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error))
+    if header is not None and isinstance(found, Refusal):
+        header = held_to(_REFUSED_HEADER, header)
     return OpenedInstance(file=file, header=header or read_front(file.path), found=found)

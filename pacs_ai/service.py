@@ -24,6 +24,7 @@ from .dimse.alerts import Alerts
 from .dimse.commitment import CommitmentReport
 from .dimse.commitment_scp import CommitmentScp
 from .dimse.listener import Listener, listen
+from .dimse.refusals import Refusals
 from .dimse.sender import Sender
 from .errors import DecoderUnavailable, PacsAiError, SettingsError
 from .findings import Classifier
@@ -59,6 +60,7 @@ _NETWORK_NICE = 10
 _PROOF_SECONDS = 1.0
 _PAUSE_BETWEEN_PORTIONS = 1.0
 _KEEPING_SECONDS = 60.0
+_TELLING_SECONDS = 1.0
 
 
 def _step_back() -> None:
@@ -110,6 +112,7 @@ class Service:
         self._is_asked_to_stop = False
         self._ready = threading.Event()
         self._occupancy, self.stores = _occupied(settings)
+        self._refusals = Refusals(ledger=self.stores.ledger, now=now)
         self._telling = self._new_telling() if settings.audit.atna.is_on else None
         self._tasks = self._all_tasks()
         self._threads = ThreadPoolExecutor(max_workers=len(self._tasks), thread_name_prefix="service")
@@ -147,6 +150,7 @@ class Service:
                 port=self._port,
                 commitment=self._commitment.handlers(self._note_report),
                 alerts=Alerts(ledger=self.stores.ledger, now=now) if self._settings.audit.atna.is_on else None,
+                refusals=self._refusals,
                 answered=self._tally.answered,
             )
         except OSError as error:
@@ -177,7 +181,7 @@ class Service:
 
     def _all_tasks(self) -> list[Callable[[], None]]:
         """Each has a thread of its own until the service stops."""
-        tasks: list[Callable[[], None]] = [self._read, self._keep]
+        tasks: list[Callable[[], None]] = [self._read, self._keep, self._tell_of_refusals]
         if self._telling is not None:
             tasks.append(self._telling.run)
         for node in self._settings.nodes:
@@ -223,6 +227,7 @@ class Service:
         self._listener.stop()
         self._commitment.stop()
         self._threads.shutdown()
+        self._refusals.tell(everything=True)
         if self._telling is not None:
             self._telling.end()
         self.close()
@@ -333,6 +338,13 @@ class Service:
                 return False
 
         self._persistence.repeat(remove_some, pause_between=_KEEPING_SECONDS)
+
+    def _tell_of_refusals(self) -> None:
+        def tell() -> bool:
+            self._refusals.tell()
+            return False
+
+        self._persistence.repeat(tell, pause_between=_TELLING_SECONDS)
 
     def _prove(self, node: Node | WebNode) -> None:
         prover = Prover(

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 
 from pynetdicom.association import Association
 
@@ -29,7 +29,7 @@ class Guest:
     since: float = field(default_factory=time.monotonic)
     association: Association | None = None
     is_admitted: bool = False
-    is_serving: bool = False
+    _serving: set[Thread] = field(default_factory=set)
 
     @property
     def is_busy(self) -> bool:
@@ -38,13 +38,22 @@ class Guest:
             return False
         messages = self.association.dimse
         assert isinstance(messages, Messages)
-        return self.is_serving or not messages.msg_queue.empty() or messages.is_under_way()
+        return bool(self._serving) or not messages.msg_queue.empty() or messages.is_under_way()
 
     @property
     def last_traffic(self) -> float:
         """When the last whole PDU came or went."""
         connection = self.association.dul.socket if self.association is not None else None
         return connection.last_traffic if isinstance(connection, Connection) else self.since
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The guest is busy during the block: this thread serves a request of it."""
+        self._serving.add(current_thread())
+        try:
+            yield
+        finally:
+            self._serving.discard(current_thread())
 
     def turn_out(self) -> None:
         """The peer is told (A-ABORT) and the connection ends, in a thread of its own, also if it does not listen."""
@@ -115,23 +124,6 @@ class Admission:
             for guest in self._guests:
                 if guest.association is None:
                     cut(guest.connection)
-
-    @contextmanager
-    def serving(self, association: Association) -> Iterator[None]:
-        """The guest of the association is busy."""
-        guest = self.guest_of(association)
-        if guest is not None:
-            guest.is_serving = True
-        try:
-            yield
-        finally:
-            if guest is not None:
-                guest.is_serving = False
-
-    def guest_of(self, association: Association) -> Guest | None:
-        """The guest of the association; None when it was turned out."""
-        with self._lock:
-            return next((found for found in self._guests if found.association is association), None)
 
     def _make_room(self, guests: list[Guest]) -> bool:
         before = time.monotonic() - self._quiet_seconds

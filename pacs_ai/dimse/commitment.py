@@ -18,7 +18,7 @@ from pacs_ai.header import PARSE_ERRORS, items, text
 from pacs_ai.settings import Node
 
 from .contexts import COMMITMENT
-from .sender import Sender
+from .sender import Sender, understood
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ def ask_for_commitment(
     ]
     with sender.association(node, contexts, handlers=handlers) as association:
         asked = action_information(transaction_uid, references)
-        status, _ = association.send_n_action(asked, REQUEST, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+        with understood(node):
+            status, _ = association.send_n_action(asked, REQUEST, PUSH_MODEL, PUSH_MODEL_INSTANCE)
         code = int(status.Status) if "Status" in status else None
         if code is None or not is_success_or_warning(code):
             said = "did not answer" if code is None else f"answered with 0x{code:04X}"

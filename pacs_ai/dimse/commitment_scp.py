@@ -1,11 +1,13 @@
 """Storage Commitment Push Model as SCP: we say of what was pushed to us whether we keep it (PS3.4 J.3)."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Event, Lock, Timer
+from functools import partial
+from threading import Event, Lock
 from weakref import WeakKeyDictionary
 
 from pacs_ai_storage.database import LedgerUnavailable
@@ -41,12 +43,17 @@ from .commitment import (
     read_references,
     read_uid,
 )
+from .later import Later
 from .sender import Sender
+from .transport import WIRE_ERRORS
 
 log = logging.getLogger(__name__)
 
 CLASS_INSTANCE_CONFLICT = 0x0119
 _NO_SUCH_ACTION = 0x0123
+_RESOURCE_LIMITATION = 0x0213  # PS3.7 C.5.18
+# Owed to a node, or to all that are none: references, and ten more for each report, so that it is some megabytes.
+_MOST_OWED, _OF_EACH_REPORT = 100_000, 10
 _REPORTS_AT_ONCE = 4  # to each node
 _NO_NODE = ""
 _TIME_TO_RELEASE = 0.5
@@ -67,11 +74,11 @@ class CommitmentScp:
     sender: Sender
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     pauses: Sequence[float] = (10, 30, 90, 300, 900)
-    _asked: dict[int, list[CommitmentReport]] = field(default_factory=dict)
+    _asked: WeakKeyDictionary[Association, list[CommitmentReport]] = field(default_factory=WeakKeyDictionary)
+    _owed: Counter[str] = field(default_factory=Counter)
     _lock: Lock = field(default_factory=Lock)
     _turns: WeakKeyDictionary[Association, Lock] = field(default_factory=WeakKeyDictionary)
-    _waiting: set[Timer] = field(default_factory=set)
-    _is_stopping: bool = False
+    _later: Later = field(default_factory=lambda: Later("commitment-later"))
     _reporting: dict[str, ThreadPoolExecutor] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,10 +98,7 @@ class CommitmentScp:
 
     def stop(self) -> None:
         """Reports under way have ended; those that wait are not made: the requester asks again."""
-        with self._lock:
-            self._is_stopping = True
-            for timer in self._waiting:
-                timer.cancel()
+        self._later.stop()
         for reporting in self._reporting.values():
             reporting.shutdown(cancel_futures=True)
 
@@ -109,13 +113,17 @@ class CommitmentScp:
             return INVALID_ARGUMENT, None
         if not transaction or not references:
             return INVALID_ARGUMENT, None
+        calling = _calling(event)
+        if self._owed[self._owed_to(calling)] > _MOST_OWED:
+            log.warning("a storage commitment request of %s has to wait: too many reports are owed to it", calling)
+            return _RESOURCE_LIMITATION, None
         try:
             report = self.judge(transaction, references)
         except LedgerUnavailable:
             log.exception("a storage commitment request could not be answered")
             return PROCESSING_FAILURE, None
         with self._lock:
-            self._asked.setdefault(id(event.assoc), []).append(report)
+            self._asked.setdefault(event.assoc, []).append(report)
         return 0x0000, None
 
     def judge(self, transaction_uid: str, references: Sequence[Reference]) -> CommitmentReport:
@@ -141,21 +149,29 @@ class CommitmentScp:
         if not isinstance(event.message, N_ACTION_RSP):
             return
         with self._lock:
-            reports = self._asked.pop(id(event.assoc), [])
-        calling = str(event.assoc.requestor.ae_title).strip()
+            reports = self._asked.pop(event.assoc, [])
+            calling = _calling(event)
+            self._owed[self._owed_to(calling)] += sum(map(_weight, reports))
         for report in reports:
-            self._threads_for(calling).submit(self._report, event.assoc, calling, report)
+            self._hand_on(calling, partial(self._report, event.assoc, calling, report))
 
-    def _threads_for(self, calling: str) -> ThreadPoolExecutor:
-        return self._reporting.get(calling) or self._reporting[_NO_NODE]
+    def _owed_to(self, calling: str) -> str:
+        return calling if calling in self._reporting else _NO_NODE
+
+    def _hand_on(self, calling: str, task: Callable[[], None]) -> None:
+        """A thread of that title does it, and says so where it could not."""
+        try:
+            self._reporting[self._owed_to(calling)].submit(task).add_done_callback(_say_fault)
+        except RuntimeError:  # shut down: the requester asks again
+            log.info("a storage commitment report for %s is not made: the service stops", calling)
 
     def _report(self, association: Association, calling: str, report: CommitmentReport) -> None:
         node = next((node for node in self.nodes if node.ae_title == calling), None)
         problem = self._tell_node(node, report) if node else "the association has ended and no node has this AE title"
         if not problem:
-            self._note(calling, report, "reported to the node")
+            self._end(calling, report, "reported to the node")
         elif self._tell_here(association, report):
-            self._note(calling, report, "reported on the same association")
+            self._end(calling, report, "reported on the same association")
         else:
             self._wait(node, calling, report, problem, tries=0)
 
@@ -169,27 +185,22 @@ class CommitmentScp:
         if problem:
             self._wait(node, calling, report, problem, tries=tries)
         else:
-            self._note(calling, report, "reported to the node")
+            self._end(calling, report, "reported to the node")
 
     def _wait(self, node: Node | None, calling: str, report: CommitmentReport, problem: str, *, tries: int) -> None:
         """The node is told again after the next pause; after the last one it has to ask again."""
         if node is None or tries == len(self.pauses):
-            self._note(calling, report, f"not reported: {problem}")
+            self._end(calling, report, f"not reported: {problem}")
             return
         self._note(calling, report, f"not reported: {problem}; again in {self.pauses[tries]:g} s")
+        again = partial(self._report_again, node, calling, report, tries + 1)
+        self._later.call(self.pauses[tries], partial(self._hand_on, calling, again))
 
-        def again() -> None:
-            with self._lock:
-                self._waiting.discard(timer)
-                if not self._is_stopping:
-                    self._threads_for(calling).submit(self._report_again, node, calling, report, tries + 1)
-
-        timer = Timer(self.pauses[tries], again)
-        timer.daemon = True
+    def _end(self, calling: str, report: CommitmentReport, how: str) -> None:
+        """The report was made, or never will be."""
         with self._lock:
-            if not self._is_stopping:
-                self._waiting.add(timer)
-                timer.start()
+            self._owed[self._owed_to(calling)] -= _weight(report)
+        self._note(calling, report, how)
 
     def _note(self, calling: str, report: CommitmentReport, how: str) -> None:
         try:
@@ -233,11 +244,24 @@ class CommitmentScp:
         )
 
 
+def _calling(event: evt.Event) -> str:
+    return str(event.assoc.requestor.ae_title).strip()
+
+
+def _weight(report: CommitmentReport) -> int:
+    return len(report.kept) + len(report.failed) + _OF_EACH_REPORT
+
+
+def _say_fault(ended: Future[None]) -> None:
+    if not ended.cancelled() and (fault := ended.exception()) is not None:
+        log.error("a storage commitment report could not be made", exc_info=fault)
+
+
 def _send(association: Association, report: CommitmentReport) -> bool:
     """Whether the peer has heard the report."""
     kind = FAILURES_EXIST if report.failed else SUCCESS
     try:
         status, _ = association.send_n_event_report(event_information(report), kind, PUSH_MODEL, PUSH_MODEL_INSTANCE)
-    except (RuntimeError, ValueError):  # released meanwhile, or a role that the peer did not accept
+    except (RuntimeError, *WIRE_ERRORS):  # released meanwhile, a role that the peer did not accept, or no answer at all
         return False
     return "Status" in status and is_success_or_warning(int(status.Status))

@@ -12,7 +12,7 @@ from pacs_ai.header import text
 from pacs_ai.parcels import Found, Wanted
 from pacs_ai.settings import Node
 
-from .sender import Sender
+from .sender import Sender, understood
 
 STUDY_ROOT_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 _SUCCESS = 0x0000
@@ -50,7 +50,8 @@ def _ask(association: Association, node: Node, items: Sequence[Wanted], found: F
     instances = [item.sop_instance_uid for item in items]
     identifier = _identifier(items[0].study_instance_uid, items[0].series_instance_uid, instances)
     try:
-        found.known |= _find(association, identifier, node) & set(instances)
+        with understood(node):
+            found.known |= _find(association, identifier, node) & set(instances)
     except PeerUnreachable as error:
         if not association.is_established:
             raise

@@ -4,7 +4,6 @@ import io
 import logging
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from .admission import Admission
 from .alerts import Alerts
 from .arriving import FRONT_BYTES, ArrivingInstance, arriving_instance, preamble
 from .contexts import TimeLimits, accept_commitment, accept_everything_stored, new_ae
+from .refusals import Refusals
 from .server import Server, admit
 from .transport import Limits
 
@@ -85,15 +85,17 @@ def listen(  # noqa: PLR0913 - what the port stands between, and two for tests
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     limits: Limits | None = None,
     alerts: Alerts | None = None,
+    refusals: Refusals | None = None,
     answered: Callable[[int], None] = lambda _status: None,
 ) -> Listener:
     """The SCP accepts associations; `commitment` handles storage commitment.
 
-    `alerts` are told who is turned away, `answered` hears each status of C-STORE.
+    `alerts` are told who is turned away, `refusals` which instances, `answered` hears each status of C-STORE.
 
     Raises OSError when the port cannot be bound, SettingsError for wrong certificates.
     """
     limits = limits or _limits(settings)
+    refusals = refusals or Refusals(ledger=ledger, now=now)
     certificates = Certificates(settings.tls) if settings.tls.is_on else None
     ae = new_ae(settings.ae_title, TimeLimits(associate=limits.request_seconds, answer=settings.idle_seconds))
     ae.maximum_associations = _ANY_NUMBER  # pynetdicom counts connections that have not even asked
@@ -110,8 +112,7 @@ def listen(  # noqa: PLR0913 - what the port stands between, and two for tests
     )
 
     def on_c_store(event: evt.Event) -> Dataset:
-        with admission.serving(event.assoc):
-            answer = _answer(event, store, ledger, now)
+        answer = _answer(event, store, ledger, refusals, now)
         answered(int(answer.Status))
         return answer
 
@@ -147,8 +148,12 @@ def _on_rejected(event: evt.Event, alerts: Alerts | None) -> None:
     calling, called = (_ae_title(name) for name in _titles(event))
     log.warning("association rejected: calling AE %r, called AE %r", calling, called)
     if alerts is not None:
-        address = str(event.assoc.requestor.address)
+        address = _address(event)
         alerts.turned_away(address, f"association from {address} to {called!r} rejected", calling=calling)
+
+
+def _address(event: evt.Event) -> str:
+    return str(event.assoc.requestor.address)
 
 
 def _titles(event: evt.Event) -> tuple[str, str]:
@@ -160,7 +165,9 @@ def _ae_title(raw: str | None) -> str:
     return (raw or "").strip()
 
 
-def _answer(event: evt.Event, store: InstanceStore, ledger: Ledger, now: Callable[[], datetime]) -> Dataset:
+def _answer(
+    event: evt.Event, store: InstanceStore, ledger: Ledger, refusals: Refusals, now: Callable[[], datetime]
+) -> Dataset:
     """Keep, record, then answer: the modality never waits for the network that reads."""
     calling = _ae_title(event.assoc.requestor.ae_title)
     try:
@@ -168,13 +175,11 @@ def _answer(event: evt.Event, store: InstanceStore, ledger: Ledger, now: Callabl
         receipt = _record(instance, ledger)
     except InvalidInstance as invalid:
         log.warning("instance refused from %s: %s", calling, invalid.comment)
-        with suppress(LedgerUnavailable):
-            ledger.note(_refused(event, calling, invalid.status, invalid.comment, now()))
+        refusals.note(_address(event), _refused(event, calling, invalid.status, invalid.comment, now()))
         return _status(invalid.status, invalid.comment)
     except OutOfSpace as error:
         log.error("instance refused from %s: %s", calling, error)  # noqa: TRY400 - a full disk is no fault of the code
-        with suppress(LedgerUnavailable):  # its disk may be the same
-            ledger.note(_refused(event, calling, StoreStatus.OUT_OF_RESOURCES, str(error), now()))
+        refusals.note(_address(event), _refused(event, calling, StoreStatus.OUT_OF_RESOURCES, str(error), now()))
         return _status(StoreStatus.OUT_OF_RESOURCES, str(error))
     except (OSError, LedgerUnavailable):
         # A status that makes the peer try again; what was kept and not recorded is kept again then.

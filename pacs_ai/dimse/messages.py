@@ -76,7 +76,7 @@ class Messages(DIMSEServiceProvider):
             self.begun, self.begun_at_byte = time.monotonic(), connection.received
             self.message = DIMSEMessage()
             self.message.encoded_command_set = Bounded(_COMMAND_BYTES)
-            self.message.data_set = Bounded(connection.limits.message_bytes)
+            self.message.data_set = Bounded(connection.limits.pdu_bytes)  # until the command says what it is
         if self.message.context_id is not None and _has_command(primitive):
             log.warning("%s begins a message within another one", self.assoc.requestor.address)
             self._break_off()
@@ -87,6 +87,9 @@ class Messages(DIMSEServiceProvider):
                 self._send_to_store()
         except WIRE_ERRORS:
             log.warning("a DIMSE message that is none came from %s", self.assoc.requestor.address)
+            self._break_off()
+        if self._has_data_without_command():
+            log.warning("%s sends a data set before its command", self.assoc.requestor.address)
             self._break_off()
         connection.owes_answer |= self.message is None
         if self.msg_queue.qsize() > _MESSAGES_WAITING:
@@ -170,6 +173,11 @@ class Messages(DIMSEServiceProvider):
         seconds = time.monotonic() - (begun or connection.opened)
         received = connection.received - (self.begun_at_byte if self.message is not None else connection.received)
         return seconds < connection.limits.slow_seconds or received > seconds * _SLOW_BYTES_PER_SECOND
+
+    def _has_data_without_command(self) -> bool:
+        # PS3.7 6.3.1: a message is a command set, and then perhaps a data set.
+        message = self.message
+        return message is not None and message.context_id is None and bool(message.data_set and message.data_set.tell())
 
     def _break_off(self) -> None:
         if self.message is not None:

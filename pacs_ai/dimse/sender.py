@@ -16,18 +16,19 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from pacs_ai.answers import SOP_CLASS_NOT_SUPPORTED, answer_to
 from pacs_ai.errors import PeerRefused, PeerUnreachable, SettingsError
-from pacs_ai.header import PARSE_ERRORS
 from pacs_ai.parcels import Answer, Form, Parcel, SendOutcome
 from pacs_ai.settings import Node
 from pacs_ai.tls import client_context, failure_of
 
 from .contexts import VERIFICATION, TimeLimits, new_ae
-from .requestor import as_requestor
+from .requestor import as_requestor, begin_line
+from .transport import WIRE_ERRORS
 
 log = logging.getLogger(__name__)
 
 _MAX_CONTEXTS = 128
 _REJECTED_PERMANENT = 0x01  # PS3.8 9.3.4
+_PDU_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,8 @@ class Sender:
     def echo(self, node: Node) -> str:
         """The status of C-ECHO; raises PeerUnreachable."""
         with self.association(node, [build_context(VERIFICATION)]) as association:
-            status = association.send_c_echo()
+            with understood(node):
+                status = association.send_c_echo()
             if "Status" not in status:
                 message = f"{_address(node)} did not answer the C-ECHO"
                 raise PeerUnreachable(message)
@@ -72,7 +74,10 @@ class Sender:
                 (str(context.abstract_syntax), str(context.transfer_syntax[0]))
                 for context in association.accepted_contexts
             )
-            status = association.send_c_echo() if any(found == VERIFICATION for found, _ in accepted) else Dataset()
+            status = Dataset()
+            if any(found == VERIFICATION for found, _ in accepted):
+                with understood(node):
+                    status = association.send_c_echo()
             return Interview(accepted=accepted, echo=f"0x{status.Status:04X}" if "Status" in status else None)
 
     @contextmanager
@@ -97,6 +102,7 @@ class Sender:
             assert line.socket is not None
             # Else pynetdicom waits for the rest of a PDU, or for room to send one, for ever.
             line.socket.settimeout(ae.acse_timeout)
+            begin_line(event.assoc, min(_PDU_SECONDS, ae.network_timeout or _PDU_SECONDS))
             opened.append(line.socket)
 
         try:
@@ -119,6 +125,7 @@ class Sender:
                 connection.close()  # pynetdicom leaves one open that the peer has ended
             raise _failure(association, node, context)
         as_requestor(association)
+        _forget_unproposed(association, contexts, node)
         try:
             _send_at_once(association)
             opened[-1].settimeout(ae.network_timeout)
@@ -133,6 +140,34 @@ class Sender:
         finally:
             if association.is_established:
                 association.release()
+
+
+@contextmanager
+def understood(node: Node) -> Iterator[None]:
+    """What comes back within the block can be read as an answer; raises PeerUnreachable where it cannot."""
+    try:
+        yield
+    except WIRE_ERRORS as error:
+        message = f"{_address(node)} answered with what is no answer ({type(error).__name__})"
+        raise PeerUnreachable(message) from error
+
+
+def _forget_unproposed(association: Association, contexts: Sequence[PresentationContext], node: Node) -> None:
+    """What the node has accepted is what was proposed to it (PS3.8 9.3.3.2); raises PeerUnreachable if none of it is.
+
+    pynetdicom takes an answer as it comes, also one without a transfer syntax.
+    """
+    proposed = {(context.abstract_syntax, syntax) for context in contexts for syntax in context.transfer_syntax}
+    accepted = association._accepted_cx  # noqa: SLF001 - the only place to take one out
+    for number, context in list(accepted.items()):
+        syntax = next(iter(context.transfer_syntax), None)
+        if (context.abstract_syntax, syntax) not in proposed:
+            log.warning("%s accepted what was not proposed to it", _address(node))
+            del accepted[number]
+    if not accepted:
+        association.abort()
+        message = f"{_address(node)} accepted nothing of what was proposed to it"
+        raise PeerUnreachable(message)
 
 
 def _tls_context(node: Node) -> ssl.SSLContext | None:
@@ -214,7 +249,7 @@ def _store_as(
     try:
         content = parcel.path if form is None else form.build()
         status = association.send_c_store(content, msg_id=number % 65535 + 1)
-    except (*PARSE_ERRORS, RuntimeError) as error:
+    except (*WIRE_ERRORS, RuntimeError) as error:
         detail = f"not sent: {type(error).__name__}"  # its disk may be back later
         return SendOutcome(parcel=parcel, answer=Answer.TRANSIENT, detail=detail, form=form), None
     if "Status" not in status:

@@ -19,6 +19,7 @@ from .contexts import SharedContexts
 from .doorbell import Announced, Doorbell
 from .giving_back import give_back
 from .messages import Messages, discard
+from .reports_at_once import ReportsAtOnce
 from .transport import WIRE_ERRORS, Connection, Limits, Provider, cut
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Acceptor(Association):
 
     guest: Guest
     admission: Admission
+    reports: ReportsAtOnce
 
     def run(self) -> None:
         """The thread of the association; afterwards both of its threads and the connection are at their end."""
@@ -50,13 +52,15 @@ class Acceptor(Association):
     def _serve_request(self, msg: Any, context_id: int) -> None:  # noqa: ANN401 - any of pynetdicom's messages
         if give_back(self, msg, context_id):
             return
-        try:
-            super()._serve_request(msg, context_id)
-        except WIRE_ERRORS as error:
-            log.warning("a request of %s cannot be served: %s", self.requestor.address, type(error).__name__)
-            self.abort()
-        finally:
-            discard(getattr(msg, "DataSet", None))
+        with self.reports.one_more(self) as has_place, self.guest.at_work():
+            try:
+                if has_place:
+                    super()._serve_request(msg, context_id)
+            except WIRE_ERRORS as error:
+                log.warning("a request of %s cannot be served: %s", self.requestor.address, type(error).__name__)
+                self.abort()
+            finally:
+                discard(getattr(msg, "DataSet", None))
 
 
 class _Handler(RequestHandler):
@@ -78,6 +82,7 @@ class _Handler(RequestHandler):
         association = cast("Acceptor", made)
         association.admission, association.guest = server.admission, server.guest_with(self.request)
         association.guest.association = association
+        association.reports = ReportsAtOnce()
         return association
 
 

@@ -7,7 +7,7 @@ from .claims import reopen
 from .delivery_rows import lock_study
 from .events import of_instance
 from .records import Receipt, StoredInstance, StudyState
-from .rows import insert_new, insert_or_change, instance_row
+from .rows import file_columns, insert_new, insert_or_change, instance_row
 from .schema import instances, studies
 
 _IS_RECEIVING = studies.c.state == StudyState.RECEIVING
@@ -31,20 +31,32 @@ def _receive_again(connection: Connection, instance: StoredInstance) -> Receipt:
     if kept.study_instance_uid != instance.study_instance_uid:
         return Receipt.OF_ANOTHER_STUDY
     receipt = Receipt.RESENT if kept.sha256 == instance.file.sha256 else Receipt.RESENT_DIFFERENT
-    detail: str | None = f"first content kept; the other is {instance.file.sha256}"
-    if receipt is Receipt.RESENT:
-        detail = audit.KEPT_AGAIN if _keep_again(connection, instance) else None
+    detail = _kept_of(connection, instance, receipt, kept.sha256)
     resent = of_instance(instance, instance.calling_ae_title, "resend", receipt.value, detail=detail)
     audit.append(connection, resent)
     return receipt
 
 
+def _kept_of(connection: Connection, instance: StoredInstance, receipt: Receipt, first_sha256: str) -> str | None:
+    """Which content is kept from now on, in words; None where nothing has changed."""
+    had_gone = _keep_again(connection, instance)
+    if receipt is Receipt.RESENT:
+        return audit.KEPT_AGAIN if had_gone else None
+    if had_gone:
+        return f"{first_sha256} had gone; kept is {instance.file.sha256}"
+    return f"first content kept; the other is {instance.file.sha256}"
+
+
 def _keep_again(connection: Connection, instance: StoredInstance) -> bool:
-    """An instance that had gone is kept from now on, and so is what else is kept of its study; False if it had not."""
+    """An instance that had gone is kept as it came now, and so is what else is kept of its study; False if it had not.
+
+    Another content than before is no new reading: it answers for what was promised, that the instance is kept.
+    """
     # Expiry locks the study first: it is through with this instance, or has not begun with it.
     lock_study(connection, instance.study_instance_uid)
     gone = and_(instances.c.sop_instance_uid == instance.sop_instance_uid, instances.c.gone_at.is_not(None))
-    had_gone = connection.execute(update(instances).where(gone).values(gone_at=None)).rowcount == 1
+    as_it_came = {"transfer_syntax_uid": instance.transfer_syntax_uid, **file_columns(instance.file)}
+    had_gone = connection.execute(update(instances).where(gone).values(gone_at=None, **as_it_came)).rowcount == 1
     if had_gone:
         _settle_later(connection, instance)
     return had_gone

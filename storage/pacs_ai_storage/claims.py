@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, literal, or_, select, update
 
 from .records import StudyState
 from .rows import AnyRow
-from .schema import studies
+from .schema import UtcDateTime, studies
 
 MAX_ATTEMPTS = 3
 # A restart may be anybody's doing; so many in a row while the same study is read are that study's.
 MAX_RESTARTS = 50
+# From the fourth on each revision waits twice as long to be quiet as the one before: a study whose images come one by
+# one is not read once for each of them. It is two minutes at most, or as long as the first where that is longer.
+_NOT_DOUBLED, _MOST_DOUBLED = 3, 7
+_MOST_QUIET = timedelta(minutes=2)
 # `studies.lease` has room for 64 characters, 13 of which tell the leases of an owner apart.
 _LONGEST_OWNER = 51
 
@@ -81,11 +85,21 @@ def claimable(connection: Connection, now: datetime, terms: ClaimTerms) -> AnyRo
     is_stable = and_(
         studies.c.state == StudyState.RECEIVING,
         studies.c.touched_at <= stable_since,
+        studies.c.touched_at <= _quiet_since(now, terms.stable_after),
         or_(~is_receiving, studies.c.touched_at <= stable_since - terms.patience),
     )
     is_abandoned = and_(studies.c.state == StudyState.PROCESSING, studies.c.lease_until < now)
     statement = select(studies).where(or_(is_stable, is_abandoned)).order_by(studies.c.touched_at).limit(1)
     return connection.execute(statement.with_for_update(skip_locked=True)).one_or_none()
+
+
+def _quiet_since(now: datetime, stable_after: timedelta) -> ColumnElement[datetime]:
+    """Since when a study of that revision has to be quiet."""
+    longest = max(stable_after, _MOST_QUIET)
+    waits = [min(stable_after * 2**doubled, longest) for doubled in range(_MOST_DOUBLED + 1)]
+    since = [literal(now - wait, UtcDateTime) for wait in waits]
+    whens = [(studies.c.revision <= _NOT_DOUBLED + doubled, moment) for doubled, moment in enumerate(since)]
+    return case(*whens, else_=since[-1])
 
 
 def reopen(connection: Connection, study: AnyRow, *, touched_at: datetime, revision: int, attempts: int = 0) -> None:

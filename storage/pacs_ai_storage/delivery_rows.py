@@ -120,7 +120,8 @@ def lock_study(connection: Connection, study_instance_uid: str) -> None:
 def close_study(connection: Connection, study_instance_uid: str, now: datetime) -> None:
     """A READY study is DELIVERED when none of its deliveries is open and a node has accepted one.
 
-    One of which every delivery was cancelled stays READY; either way nothing of it is left to do.
+    One of which every delivery was cancelled stays READY, and one that was read again and is not analysed any more
+    DECLINED; either way nothing of it is left to do.
     """
     states = set(
         connection.scalars(
@@ -129,13 +130,15 @@ def close_study(connection: Connection, study_instance_uid: str, now: datetime) 
     )
     if states & set(OPEN):
         return
+    this = studies.c.study_instance_uid == study_instance_uid
+    is_left = [StudyState.DECLINED] if DeliveryState.ACCEPTED in states else [StudyState.DECLINED, StudyState.READY]
+    is_new = studies.c.settled_at.is_(None)
+    connection.execute(update(studies).where(this, is_new, studies.c.state.in_(is_left)).values(settled_at=now))
     if DeliveryState.ACCEPTED not in states:
-        ready = and_(studies.c.study_instance_uid == study_instance_uid, studies.c.state == StudyState.READY)
-        connection.execute(update(studies).where(ready).values(settled_at=now))
         return
     closed = connection.execute(
         update(studies)
-        .where(studies.c.study_instance_uid == study_instance_uid, studies.c.state == StudyState.READY)
+        .where(this, studies.c.state == StudyState.READY)
         .values(state=StudyState.DELIVERED, settled_at=now)
     )
     if closed.rowcount:

@@ -9,7 +9,7 @@ from . import audit
 from .arrivals import receive
 from .claims import ClaimTerms, claimable, leases_of, most_attempts, new_lease, reopen, set_back
 from .database import Database
-from .delivery_rows import queue
+from .delivery_rows import close_study, queue
 from .events import of_object, of_outcome, of_study
 from .readings import has_files, keep_readings, keep_setup, said_of_gone
 from .records import (
@@ -229,9 +229,11 @@ class Ledger:
                 lease=None,
                 lease_until=None,
                 attempts=0,
-                settled_at=now if state is StudyState.DECLINED else None,
+                settled_at=None,
             )
         )
+        if state is StudyState.DECLINED:
+            close_study(connection, study.study_instance_uid, now)
         self._note_of(connection, study, "finish", state.value, now, detail=reason)
 
     def _note_of(

@@ -95,6 +95,10 @@ def _verify_after(
     connection: Connection, signed: Sequence[SignedLink], public_key: str | None, heads: Sequence[SignedLink]
 ) -> Verdict:
     start = _newest(signed)
+    before_start = min(heads, key=lambda head: head.sequence, default=None)
+    if before_start is not None and before_start.sequence < start.sequence:
+        what = f"was pruned, and {_name(before_start)} names it: give heads from event {start.sequence} on alone"
+        return Verdict(start=start, last=start, defect=Defect(sequence=before_start.sequence, what=what))
     for item in (*signed, *heads):
         if public_key is None or not item.is_signed_by(public_key):
             what = f"is named by {_name(item)}, which the key of this log has not signed"
