@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pacs_ai_storage import audit
 from pacs_ai_storage.audit import AuditFilter
-from pacs_ai_storage.chain import GENESIS, event_sha256, moment
+from pacs_ai_storage.chain import GENESIS, Link, event_sha256, moment
 from pacs_ai_storage.database import Database, sqlite_url
 from pacs_ai_storage.following import Follower
 from pacs_ai_storage.migration import migrate
@@ -202,6 +202,17 @@ def test_pruning_removes_the_old_end_and_leaves_a_signed_anchor(log: Database, k
     with log.read() as connection:
         assert [event.action for event in audit.query(connection, AuditFilter(limit=1))] == ["prune"]
         assert verify(connection, key.public_key).start.sequence == 10
+
+
+def test_a_head_before_the_anchor_proves_nothing_and_says_so(log: Database, key: SigningKey) -> None:
+    with log.read() as connection:
+        ninth = Link(sequence=9, sha256=read(connection, 9)["sha256"])
+    head = key.sign(Purpose.HEAD, ninth, AT)
+
+    prune(log, key, AT + timedelta(seconds=11), AT + timedelta(days=200))
+
+    assert said(log, key).startswith("None")
+    assert said(log, key, head).startswith("event 9 was pruned, and the head of 2026-01-05")
 
 
 def test_pruning_in_portions_leaves_one_chain(log: Database, key: SigningKey) -> None:

@@ -3,7 +3,9 @@
 import select
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -25,10 +27,17 @@ from pynetdicom.dimse_messages import N_EVENT_REPORT_RSP
 from pynetdicom.dimse_primitives import N_ACTION
 from pynetdicom.presentation import build_context
 
-from pacs_ai.dimse.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Reference, action_information
+from pacs_ai.dimse.commitment import (
+    PUSH_MODEL,
+    PUSH_MODEL_INSTANCE,
+    CommitmentReport,
+    Reference,
+    action_information,
+)
 from pacs_ai.dimse.commitment_scp import CommitmentScp
 from pacs_ai.dimse.listener import listen
 from pacs_ai.dimse.sender import Sender
+from pacs_ai.dimse.transport import Limits
 from pacs_ai.settings import DicomSettings, Node
 from tests.builders import make_instance, phantom
 
@@ -215,6 +224,55 @@ def test_a_report_that_nobody_hears_is_in_the_audit_log(committing: Committing, 
     wait_until(lambda: commits(inbox))
 
     assert "not reported: MODALITY@" in commits(inbox)[0][2]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+def test_a_node_that_hears_no_report_cannot_ask_without_end_and_takes_no_thread_for_each(
+    committing: Committing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacs_ai.dimse.commitment_scp._MOST_OWED", 40 * 11)
+    inbox = committing(Node(name="modality", ae_title="MODALITY", host=HOST, port=nobody()))
+    modality, before = Modality(hears_on_its_association=False), threading.active_count()
+
+    statuses = [modality.ask(inbox.port, [Reference(sop_class_uid=DX, sop_instance_uid="1.2.3")]) for _ in range(50)]
+
+    assert statuses == [0x0000] * 41 + [0x0213] * 9
+    assert threading.active_count() < before + 10
+
+
+def test_a_peer_whose_request_is_being_judged_does_not_make_room(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_judging, may_judge, judge = Event(), Event(), CommitmentScp.judge
+
+    def judge_slowly(scp: CommitmentScp, *asked: object) -> CommitmentReport:
+        is_judging.set()
+        assert may_judge.wait(60)
+        return judge(scp, *asked)
+
+    monkeypatch.setattr(CommitmentScp, "judge", judge_slowly)
+    ledger = Ledger(inbox.database)
+    scp = CommitmentScp(
+        nodes=(), proofs=Proofs(inbox.database), store=inbox.store, ledger=ledger, sender=Sender("PACS_AI")
+    )
+    listener = listen(
+        DicomSettings(host=HOST, max_associations=1),
+        inbox.store,
+        ledger,
+        port=0,
+        commitment=scp.handlers(lambda _report: None),
+        limits=Limits(quiet_seconds=0, request_seconds=60),
+    )
+    asked = [Reference(sop_class_uid=DX, sop_instance_uid="1.2.3")]
+    with ThreadPoolExecutor(1) as beside:
+        status = beside.submit(Modality(hears_on_its_association=False).ask, listener.port, asked)
+        assert is_judging.wait(60)
+        with associated(listener.port, [build_context(PUSH_MODEL)]) as other:
+            let_in = other.is_established
+        may_judge.set()
+        answered = status.result(60)
+    listener.stop()
+    scp.stop()
+
+    assert (let_in, answered) == (False, 0x0000)
 
 
 @pytest.mark.parametrize(("uids", "action", "status"), [((), 1, 0x0115), (("1.2.3",), 2, 0x0123)])

@@ -247,6 +247,17 @@ def test_an_instance_that_is_too_large_is_refused_before_it_is_in_memory(
     ]
 
 
+def test_a_data_set_before_its_command_is_broken_off(inbox: Inbox) -> None:
+    with connections(inbox.port, 1) as (peer,):
+        associate(peer)
+
+        with suppress(OSError):
+            for _ in range(200):
+                peer.sendall(p_data(bytes(1 << 19), is_command=False, is_last=False))
+
+        assert wait_until(lambda: is_ended(peer))
+
+
 def test_of_a_message_that_is_no_instance_no_more_is_kept_than_a_mebibyte(inbox: Inbox, radiograph: Path) -> None:
     asking = command(
         {

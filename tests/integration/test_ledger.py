@@ -1,7 +1,7 @@
 """The ledger takes instances in: each once, each in its study, and a late one opens it anew."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from pacs_ai_storage.audit import AuditFilter, query
@@ -123,6 +123,26 @@ def test_a_late_instance_reopens_the_study_as_the_next_revision(
     assert actions(database)[-2:] == [("receive", "kept"), ("reopen", "revision 2")]
     again = claim(ledger, LATE + timedelta(seconds=2))
     assert (again.revision, len(again.instances)) == (2, 2)
+
+
+def test_a_study_whose_instances_come_one_by_one_is_read_more_and_more_seldom(ledger: Ledger) -> None:
+    bring_to(StudyState.READY, database=ledger._database)
+    at, waits = LATE, []
+
+    for number in range(2, 14):
+        ledger.record(arrived(number, at=at))
+        waits.append(next(wait for wait in (2, 4, 8, 16, 32, 64, 120) if _is_claimed(ledger, at, wait)))
+        at += timedelta(hours=1)
+
+    assert waits == [2, 2, 4, 8, 16, 32, 64, 120, 120, 120, 120, 120]
+
+
+def _is_claimed(ledger: Ledger, since: datetime, seconds: int) -> bool:
+    assert ledger.claim_stable(since + timedelta(seconds=seconds - 1), TERMS) is None
+    claimed = ledger.claim_stable(since + timedelta(seconds=seconds), TERMS)
+    if claimed is not None:
+        ledger.keep_results(claimed, declined(claimed), ["pacs"], since)
+    return claimed is not None
 
 
 def test_an_instance_of_a_study_still_coming_in_does_not_count_as_late(ledger: Ledger, database: Database) -> None:

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pacs_ai_storage.audit import AuditFilter, query
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.expiry import Expiry
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Choice, Outbox
 from pacs_ai_storage.proofs import Proofs
-from pacs_ai_storage.records import StudyState
+from pacs_ai_storage.records import Receipt, StudyState
 from pacs_ai_storage.tampering import verify
 from pydicom import dcmread
 
@@ -191,6 +192,43 @@ def test_what_was_cancelled_on_its_way_and_not_proved_yet_keeps_its_files_until_
     assert [path.is_file() for path in results] == [False, False]
     assert actions(kept.database).count(("finish", "DELIVERED")) == 1
     assert ("reopen", "READY") in actions(kept.database)
+
+
+def test_what_is_read_again_and_not_analysed_any_more_keeps_its_files_while_a_report_of_it_waits(kept: Kept) -> None:
+    instance = kept.arrive()
+    results = kept.read()
+    kept.ledger.read_again(STUDY, STABLE)
+    claimed = claim(kept.ledger, STABLE)
+    kept.ledger.keep_results(claimed, declined(claimed), ["pacs"], STABLE)
+
+    kept.pass_to(LATER + DAYS)
+    before = [path.is_file() for path in (instance, *results)]
+    deliver_all(kept.database, at=LATER + DAYS)
+    kept.pass_to(LATER + 3 * DAYS)
+
+    assert before == [True] * 3
+    assert [path.is_file() for path in (instance, *results)] == [False] * 3
+    assert seen(kept.database).study.state is StudyState.DECLINED
+
+
+def test_an_instance_that_had_gone_and_comes_in_other_bytes_is_kept_as_it_came(kept: Kept) -> None:
+    kept.arrive()
+    kept.read()
+    kept.deliver()
+    kept.pass_to(LATER)
+    other = kept.store.keep([b"the same image in another transfer syntax"])
+    again = replace(arrived(1, at=LATER), file=other, transfer_syntax_uid="1.2.840.10008.1.2.4.90")
+
+    assert kept.ledger.record(again) is Receipt.RESENT_DIFFERENT
+
+    (held,) = seen(kept.database).instances
+    assert (held.gone_at, held.file, held.transfer_syntax_uid) == (None, other, again.transfer_syntax_uid)
+    kept.pass_to(LATER + timedelta(hours=1))
+    assert kept.store.locate(other).is_file()
+    with kept.database.read() as connection:
+        said = query(connection, AuditFilter(action="resend"))[-1].detail
+    assert said is not None
+    assert said.endswith(f"had gone; kept is {other.sha256}")
 
 
 @on_sqlite

@@ -145,6 +145,22 @@ def test_large_values_of_a_header_do_not_stay_in_memory(tmp_path: Path) -> None:
     assert [tag for tag in header.keys() if tag.group == 9] == [0x00090010, 0x00091003]  # noqa: SIM118 - its own iterator gives elements
 
 
+@pytest.mark.parametrize(("view", "most"), [("PA", 1 << 20), ("LL", 1 << 18)], ids=["film", "refused"])
+def test_many_values_of_a_header_do_not_stay_in_memory_either(view: str, most: int, tmp_path: Path) -> None:
+    film = bright(StudyInstanceUID=STUDY, SeriesDescription="Kept", ViewCodeSequence=None, ViewPosition=view)
+    film.add_new(0x00090010, "LO", "MAKER")
+    for number in range(40):
+        film.add_new(0x00091001 + number, "OB", bytes(100_000 - number))
+    (file,) = lay(tmp_path, film)
+
+    header = open_instance(file, make_reader().opening).header
+
+    assert header is not None
+    assert (header.SeriesDescription, header.ViewPosition) == ("Kept", view)
+    private = sum(len(element.value) for element in header.values() if element.tag.group == 9)
+    assert most - 200_000 < private < most
+
+
 def test_the_report_names_the_patient_whom_any_of_its_images_names(tmp_path: Path) -> None:
     reading = _read(
         tmp_path, bright(StudyInstanceUID=STUDY, PatientID=""), bright(StudyInstanceUID=STUDY, PatientID="ONE")
