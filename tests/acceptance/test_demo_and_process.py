@@ -13,6 +13,8 @@ from tests.validators import dsrdump, errors_of_iod
 
 from .peers import CAPTURE, REPORT, run_command
 
+pytestmark = pytest.mark.timeout(900)  # minutes of processor time, on a machine that may have others to serve
+
 SAMPLES = sample_paths()[0].parent
 
 

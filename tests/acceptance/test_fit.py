@@ -19,6 +19,8 @@ from pacs_ai.inference.card import read_card
 
 from .films import SIDE, write_set
 
+pytestmark = pytest.mark.timeout(900)  # minutes of processor time, on a machine that may have others to serve
+
 RECIPE = Recipe(
     name="small",
     network=NetworkChoice(backbone="custom_cnn", size=SIDE),

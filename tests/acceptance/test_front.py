@@ -12,6 +12,8 @@ from pacs_ai.inference.card import read_card
 
 from .films import write_embedded_weights, write_films, write_set
 
+pytestmark = pytest.mark.timeout(900)  # minutes of processor time, on a machine that may have others to serve
+
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -25,6 +25,8 @@ from tests.builders import sample_film
 
 from .films import write_set
 
+pytestmark = pytest.mark.timeout(900)  # minutes of processor time, on a machine that may have others to serve
+
 TRAIN = (sys.executable, "-c", "from pacs_ai_training.cli import main; main()")
 
 

@@ -21,6 +21,8 @@ from pacs_ai.inference.gradcam import explain, split
 
 from .films import SIDE, write_set, write_weights
 
+pytestmark = pytest.mark.timeout(900)  # minutes of processor time, on a machine that may have others to serve
+
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
