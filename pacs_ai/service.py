@@ -3,8 +3,6 @@
 import errno
 import logging
 import os
-import random
-import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -14,7 +12,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pacs_ai_storage.claims import ClaimTerms
 from pacs_ai_storage.database import LedgerUnavailable
 from pacs_ai_storage.occupancy import Occupancy
 
@@ -36,7 +33,7 @@ from .persistence import Persistence
 from .policies import priority_policy
 from .process import Reader, deliver_results
 from .provenance import in_words
-from .proving import MOST_AT_ONCE, ProofPolicy, Prover, note_report
+from .proving import MOST_AT_ONCE, Prover, note_report
 from .readers import Readers
 from .reading import build_reader, film_opener, load_for_service
 from .settings import Node, Settings, WebNode
@@ -44,6 +41,7 @@ from .stores import Stores, make_data_folder, now, open_stores
 from .taking_up import take_up
 from .tally import Tally
 from .telling import Telling
+from .terms import claim_terms, owner_of, proof_policy, retry_policy
 from .tls import certificate_problems
 from .web.server import WebServer, token_of
 
@@ -52,10 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=120)
 _POLL_SECONDS = 0.1
-_RECEIVING_PAUSE = timedelta(seconds=0.4)
-_PATIENCE = timedelta(seconds=2)
 _NETWORK_NICE = 10
 _PROOF_SECONDS = 1.0
 _PAUSE_BETWEEN_PORTIONS = 1.0
@@ -162,10 +157,6 @@ class Service:
             message = f"the DICOM port {dicom.host}:{port} cannot be opened: {error.strerror}; {advice}"
             raise PacsAiError(message) from error
 
-    @property
-    def _owner(self) -> str:
-        return f"{socket.gethostname()}:{self._settings.dicom.ae_title}:{self._settings.dicom.port}"
-
     def _log_start(self) -> None:
         dicom = self._settings.dicom
         log.info("listening as %s on %s:%d", dicom.ae_title, dicom.host, self._listener.port)
@@ -264,13 +255,7 @@ class Service:
             reader,
             self.stores.ledger,
             self.stores.instances,
-            terms=ClaimTerms(
-                owner=self._owner,
-                stable_after=timedelta(seconds=self._settings.ingest.stable_after),
-                lease=LEASE,
-                receiving_pause=_RECEIVING_PAUSE,
-                patience=_PATIENCE,
-            ),
+            terms=claim_terms(self._settings),
             nodes=[node.name for node in self._settings.nodes],
             at_once=self._settings.ingest.readers,
             timed=self._tally.read,
@@ -281,7 +266,7 @@ class Service:
             readers.finish()
 
     def _begin_reading(self, reader: Reader) -> None:
-        take_up(self._settings, self.stores, self._owner, now())
+        take_up(self._settings, self.stores, owner_of(self._settings), now())
         self.stores.ledger.read_with(reader.setup, now(), detail=in_words(reader.setup))
 
     def _deliver(self, node: Node | WebNode) -> None:
@@ -352,9 +337,7 @@ class Service:
             proofs=self.stores.proofs,
             store=self.stores.instances,
             sender=self._sender(),
-            policy=ProofPolicy(
-                within=timedelta(seconds=self._settings.delivery.prove_within_seconds), retry=self._retry_policy()
-            ),
+            policy=proof_policy(self._settings, self._persistence.insist),
             now=now,
         )
         # What is sent within a pause is asked for together.
@@ -371,12 +354,4 @@ class Service:
         return Sender(self._settings.dicom.ae_title, max_pdu=self._settings.dicom.max_pdu)
 
     def _retry_policy(self) -> RetryPolicy:
-        terms = self._settings.delivery
-        return RetryPolicy(
-            first=timedelta(seconds=terms.first_retry_seconds),
-            longest=timedelta(seconds=terms.max_retry_seconds),
-            give_up_after=timedelta(hours=terms.give_up_after_hours),
-            associations=terms.associations,
-            chance=random.random,
-            insist=self._persistence.insist,
-        )
+        return retry_policy(self._settings, self._persistence.insist)
