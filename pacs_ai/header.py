@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pydicom import config
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
@@ -37,6 +37,7 @@ config.settings.reading_validation_mode = config.IGNORE
 
 _LEAST, _MOST = 1e-15, 1e15
 _OF_EACH_ELEMENT = 256  # bytes that pydicom takes for one, at the least
+_SHORT = _OF_EACH_ELEMENT + 1024
 _ENCODED = {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}  # in a character set, PS3.5 6.1.2.3
 _DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
 _AGE = re.compile(r"(\d{3})([DWMY])")
@@ -119,12 +120,14 @@ def code_values(header: Dataset, keyword: str) -> set[str]:
 def held_to(most_bytes: int, header: Dataset) -> Dataset:
     """The same header, in place, without its largest elements where it is larger: no result takes one of those over.
 
-    Encapsulated documents and private elements may be as large as an instance, and a study has many.
+    Encapsulated documents and private elements may be as large as an instance, and a study has many. A short value of
+    an attribute that the standard knows stays in any case: it may say whose image it is.
     """
     # `items`, unlike the iterator of a data set, takes the elements as they were read.
     sizes = {tag: _bytes_in(element.value) for tag, element in header.items()}
     left = sum(sizes.values())
-    for tag in sorted(sizes, key=sizes.__getitem__, reverse=True):
+    may_go = [tag for tag, size in sizes.items() if size > _SHORT or not dictionary_has_tag(tag)]
+    for tag in sorted(may_go, key=sizes.__getitem__, reverse=True):
         if left <= most_bytes:
             break
         left -= sizes[tag]

@@ -62,6 +62,7 @@ def open_instance(file: InstanceFile, terms: OpeningTerms) -> OpenedInstance:
         found = Refusal(reason=RefusalReason.UNDECODABLE, detail=str(error))
     except LimitExceeded as error:
         found = Refusal(reason=RefusalReason.LIMIT_EXCEEDED, detail=str(error))
+    header = header or read_front(file.path)
     if header is not None and isinstance(found, Refusal):
         header = held_to(_REFUSED_HEADER, header)
-    return OpenedInstance(file=file, header=header or read_front(file.path), found=found)
+    return OpenedInstance(file=file, header=header, found=found)

@@ -78,7 +78,8 @@ def _head(followed: FollowedEvent) -> _Head | None:  # noqa: PLR0911 - one line 
             return _Head(_ACTIVITY, "E", type=("110121", "Application Stop"))
         case "receive" | "resend", _:
             # "R" where we hold it already and nothing of that changes (PS3.15 A.5.3.7).
-            return _Head(_TRANSFERRED, "C" if event.action == "receive" or event.detail == KEPT_AGAIN else "R")
+            is_kept_now = event.action == "receive" or (event.detail or "").startswith(KEPT_AGAIN)
+            return _Head(_TRANSFERRED, "C" if is_kept_now else "R")
         case "build", _ if not (event.detail or "").endswith("nodes=none"):
             return _Head(_BEGIN, "E")
         case "deliver", "accepted":

@@ -130,7 +130,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
 
 
 def _service(to: str, settings: Settings) -> Node:
-    if "@" in to:
+    if "@" in to or ":" in to:
         return peer_of(to)
     node = named_node(to, settings, "or give AE@HOST:PORT")
     if not isinstance(node, Node):

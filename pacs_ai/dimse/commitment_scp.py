@@ -141,8 +141,11 @@ class CommitmentScp:
             return NO_SUCH_INSTANCE
         if instance.sop_class_uid != reference.sop_class_uid:
             return CLASS_INSTANCE_CONFLICT
-        path = self.store.locate(instance.file)
-        return None if path.is_file() and path.stat().st_size == instance.file.size else PROCESSING_FAILURE
+        try:
+            is_kept = self.store.locate(instance.file).stat().st_size == instance.file.size
+        except OSError:  # gone, or of a disk that does not say
+            is_kept = False
+        return None if is_kept else PROCESSING_FAILURE
 
     def _on_sent(self, event: evt.Event) -> None:
         # A report before the answer to the request would be taken for that answer.

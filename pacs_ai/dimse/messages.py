@@ -76,7 +76,7 @@ class Messages(DIMSEServiceProvider):
             self.begun, self.begun_at_byte = time.monotonic(), connection.received
             self.message = DIMSEMessage()
             self.message.encoded_command_set = Bounded(_COMMAND_BYTES)
-            self.message.data_set = Bounded(connection.limits.pdu_bytes)  # until the command says what it is
+            self.message.data_set = Bounded(min(connection.limits.pdu_bytes, connection.limits.message_bytes))
         if self.message.context_id is not None and _has_command(primitive):
             log.warning("%s begins a message within another one", self.assoc.requestor.address)
             self._break_off()

@@ -5,7 +5,6 @@ A neighbour who sends nothing but mistakes would fill the disk with them otherwi
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
@@ -67,16 +66,26 @@ class Refusals:
                 if window.more:
                     seconds = min(2 * window.seconds, _LONGEST_WINDOW)
                     self._windows[kind] = _Window(seconds=seconds, ends=self.clock() + seconds)
-        for (address, _, _), window in ended:
+        for kind, window in ended:
             if window.last is not None and window.first is not None:
-                since = f"{window.more} more from {address or 'others'} since {window.first:%Y-%m-%d %H:%M:%S%z}"
-                self._write(replace(window.last, at=self.now(), detail=f"{window.last.detail}; {since}"))
+                since = f"{window.more} more from {kind[0] or 'others'} since {window.first:%Y-%m-%d %H:%M:%S%z}"
+                if not self._write(replace(window.last, at=self.now(), detail=f"{window.last.detail}; {since}")):
+                    self._count_on(kind, window)
 
     def _kind_of(self, address: str, event: AuditEvent) -> _Kind:
         kind = (address, event.outcome, event.detail)
         is_known = kind in self._windows or len(self._windows) < _MOST_KINDS
         return kind if is_known else ("", event.outcome, None)
 
-    def _write(self, event: AuditEvent) -> None:
-        with suppress(LedgerUnavailable):  # its disk may be the same that is full
+    def _count_on(self, kind: _Kind, untold: _Window) -> None:
+        with self._lock:
+            window = self._windows[kind]
+            window.more += untold.more
+            window.first, window.last = untold.first, window.last or untold.last
+
+    def _write(self, event: AuditEvent) -> bool:
+        try:
             self.ledger.note(event)
+        except LedgerUnavailable:  # its disk may be the same that is full
+            return False
+        return True

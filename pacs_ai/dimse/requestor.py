@@ -6,8 +6,9 @@ pynetdicom serves an N-EVENT-REPORT in a thread of its own, beside that of the a
 import errno
 import threading
 import time
+from contextlib import suppress
 from queue import Queue
-from typing import Any
+from typing import Any, cast
 
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
@@ -17,44 +18,56 @@ from .giving_back import give_back
 from .reports_at_once import ReportsAtOnce
 
 _END = (None, None)
-_LARGEST_PDU = 1 << 20
+_PDU_SECONDS = 30.0
+_LARGE_PDU = 1 << 20
+_MOMENT = 0.01
 _PIECE = 1 << 16
 
 
 class Line(AssociationSocket):
-    """Each PDU comes within time, and is no larger than a megabyte.
+    """Each PDU comes within time, and is no larger than a megabyte or what we have said that we take.
 
     The time-out of a socket is that of one piece: a peer that sends a byte a minute would be listened to for ever.
     """
 
-    seconds: float
+    seconds: float  # for a PDU that comes
+    patience: float | None  # for room to send
+    largest: int
+
+    def hold_to(self, seconds: float | None, largest: int) -> None:
+        """From now on; pynetdicom itself waits for ever."""
+        self.seconds, self.patience = min(_PDU_SECONDS, seconds or _PDU_SECONDS), seconds
+        self.largest = max(largest, _LARGE_PDU)
+
+    def send(self, bytestream: bytes) -> None:
+        """The peer takes the bytes in time, or the connection is over."""
+        if self.socket is not None:
+            with suppress(OSError):  # closed; what sends finds out
+                self.socket.settimeout(self.patience)
+        super().send(bytestream)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """`nr_bytes`, fewer when the peer has gone; raises TimeoutError, and OSError for more than a PDU may have."""
         connection = self.socket
         assert connection is not None
-        if nr_bytes > _LARGEST_PDU:
+        if nr_bytes > self.largest:
             raise OSError(errno.EMSGSIZE, "a PDU of that length is not read")
-        end, usual = time.monotonic() + self.seconds, connection.gettimeout()
-        received = bytearray()
-        try:
-            while len(received) < nr_bytes:
-                connection.settimeout(max(end - time.monotonic(), 0.001))
-                piece = connection.recv(min(nr_bytes - len(received), _PIECE))
-                if not piece:
-                    break
-                received += piece
-        finally:
-            connection.settimeout(usual)
+        end, received = time.monotonic() + self.seconds, bytearray()
+        while len(received) < nr_bytes:
+            connection.settimeout(max(end - time.monotonic(), 0.001))
+            piece = connection.recv(min(nr_bytes - len(received), _PIECE))
+            if not piece:
+                break
+            received += piece
         return received
 
 
-def begin_line(association: Association, seconds: float) -> None:
-    """The connection, which has just been made, reads so."""
-    line = association.dul.socket
-    assert line is not None
-    line.__class__ = Line
-    line.seconds = seconds  # type: ignore[attr-defined]  # of the class that it is now
+def begin_line(association: Association) -> Line:
+    """The connection, which has just been made, is such a one."""
+    made = association.dul.socket
+    assert made is not None
+    made.__class__ = Line
+    return cast("Line", made)
 
 
 class Messages(Queue[Any]):
@@ -82,6 +95,7 @@ class Requestor(Association):
     """
 
     _answering: threading.Lock
+    _is_releasing: bool
     _reports: ReportsAtOnce
 
     @property
@@ -97,13 +111,26 @@ class Requestor(Association):
         if give_back(self, msg, context_id):
             return
         with self._reports.one_more(self) as has_place:
-            if not has_place:
+            if not has_place or not self._may_answer():
                 return
-            with self._answering:
+            try:
                 super()._serve_request(msg, context_id)  # of one that comes after the release began nothing is answered
+            finally:
+                self._answering.release()
+
+    def _may_answer(self) -> bool:
+        """Whether it is this thread's turn, once it is; not that of the association's own while it is being released.
+
+        Who releases has the turn and waits until that thread has paused.
+        """
+        while not self._answering.acquire(timeout=_MOMENT):
+            if self._is_releasing and threading.current_thread() is self:
+                return False
+        return True
 
     def release(self) -> None:
         """The association is released, after the answer to a report that has come."""
+        self._is_releasing = True
         with self._answering:
             super().release()
 
@@ -111,6 +138,7 @@ class Requestor(Association):
 def as_requestor(association: Association) -> None:
     """The association is such a one; pynetdicom builds it itself and leaves no place to name another class."""
     association._answering = threading.Lock()  # type: ignore[attr-defined]  # noqa: SLF001 - becomes our own
+    association._is_releasing = False  # type: ignore[attr-defined]  # noqa: SLF001 - the same
     association._reports = ReportsAtOnce()  # type: ignore[attr-defined]  # noqa: SLF001 - the same
     association.dimse.msg_queue.__class__ = Messages
     association.__class__ = Requestor

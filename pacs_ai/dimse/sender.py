@@ -21,14 +21,13 @@ from pacs_ai.settings import Node
 from pacs_ai.tls import client_context, failure_of
 
 from .contexts import VERIFICATION, TimeLimits, new_ae
-from .requestor import as_requestor, begin_line
+from .requestor import Line, as_requestor, begin_line
 from .transport import WIRE_ERRORS
 
 log = logging.getLogger(__name__)
 
 _MAX_CONTEXTS = 128
 _REJECTED_PERMANENT = 0x01  # PS3.8 9.3.4
-_PDU_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,16 +93,13 @@ class Sender:
         _config.STORE_SEND_CHUNKED_DATASET = True
         ae: AE = new_ae(self._ae_title, self._limits)
         ae.maximum_pdu_size = self._max_pdu
-        context, opened = _tls_context(node), list[socket.socket]()
+        context, opened = _tls_context(node), list[tuple[Line, socket.socket]]()
 
         def begin(event: evt.Event) -> None:
-            line = event.assoc.dul.socket
-            assert line is not None
+            line = begin_line(event.assoc)
+            line.hold_to(ae.acse_timeout, self._max_pdu)
             assert line.socket is not None
-            # Else pynetdicom waits for the rest of a PDU, or for room to send one, for ever.
-            line.socket.settimeout(ae.acse_timeout)
-            begin_line(event.assoc, min(_PDU_SECONDS, ae.network_timeout or _PDU_SECONDS))
-            opened.append(line.socket)
+            opened.append((line, line.socket))
 
         try:
             association = ae.associate(
@@ -121,14 +117,16 @@ class Sender:
             message = f"{_address(node)} cannot be reached: its host name is not known ({error})"
             raise PeerUnreachable(message) from error
         if not association.is_established:
-            for connection in opened:
+            for _, connection in opened:
                 connection.close()  # pynetdicom leaves one open that the peer has ended
             raise _failure(association, node, context)
         as_requestor(association)
         _forget_unproposed(association, contexts, node)
         try:
             _send_at_once(association)
-            opened[-1].settimeout(ae.network_timeout)
+            line, connection = opened[-1]
+            connection.settimeout(ae.network_timeout)
+            line.hold_to(ae.network_timeout, self._max_pdu)
         except OSError as error:  # the socket is closed
             raise _ended(node) from error
         try:

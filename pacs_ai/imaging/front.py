@@ -4,7 +4,6 @@ An instance that was accepted is answered in its study's report, which takes no 
 """
 
 import zlib
-from io import BytesIO
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -12,8 +11,10 @@ from pydicom.filereader import data_element_generator
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from pacs_ai.deflation import inflate
+from pacs_ai.errors import LimitExceeded
 from pacs_ai.header import PARSE_ERRORS, quietly, text
 from pacs_ai.meta import read_meta
+from pacs_ai.metered import MeteredFile
 
 IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _MOST = 4 << 20
@@ -23,7 +24,7 @@ _PIXEL_DATA = 0x7FE00010
 def read_front(path: Path) -> Dataset | None:
     """The elements that come before the damage or the pixels; None when the UIDs of an instance are not among them."""
     with path.open("rb") as opened:
-        file = BytesIO(opened.read(_MOST))
+        file = MeteredFile(opened.read(_MOST))
     try:
         with quietly():
             header = _elements(file)
@@ -32,11 +33,11 @@ def read_front(path: Path) -> Dataset | None:
     return header if all(text(header, keyword) for keyword in IDENTIFIERS) else None
 
 
-def _elements(file: BytesIO) -> Dataset:
+def _elements(file: MeteredFile) -> Dataset:
     meta = read_meta(file)
     syntax = meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
     if syntax == DeflatedExplicitVRLittleEndian:
-        file = BytesIO(_inflated(file.read()))
+        file = MeteredFile(_inflated(file.read()))
     is_implicit, is_little_endian = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
     header = Dataset()
     header.file_meta = meta
@@ -47,7 +48,7 @@ def _elements(file: BytesIO) -> Dataset:
     try:
         for element in elements:
             header[element.tag] = element
-    except PARSE_ERRORS:
+    except (LimitExceeded, *PARSE_ERRORS):
         pass  # what came before is what is asked for
     return header
 

@@ -43,7 +43,7 @@ def _kept_of(connection: Connection, instance: StoredInstance, receipt: Receipt,
     if receipt is Receipt.RESENT:
         return audit.KEPT_AGAIN if had_gone else None
     if had_gone:
-        return f"{first_sha256} had gone; kept is {instance.file.sha256}"
+        return f"{audit.KEPT_AGAIN} in other bytes, {instance.file.sha256}; those before were {first_sha256}"
     return f"first content kept; the other is {instance.file.sha256}"
 
 
@@ -55,7 +55,12 @@ def _keep_again(connection: Connection, instance: StoredInstance) -> bool:
     # Expiry locks the study first: it is through with this instance, or has not begun with it.
     lock_study(connection, instance.study_instance_uid)
     gone = and_(instances.c.sop_instance_uid == instance.sop_instance_uid, instances.c.gone_at.is_not(None))
-    as_it_came = {"transfer_syntax_uid": instance.transfer_syntax_uid, **file_columns(instance.file)}
+    as_it_came = {
+        "transfer_syntax_uid": instance.transfer_syntax_uid,
+        "sop_class_uid": instance.sop_class_uid,
+        "series_instance_uid": instance.series_instance_uid,
+        **file_columns(instance.file),
+    }
     had_gone = connection.execute(update(instances).where(gone).values(gone_at=None, **as_it_came)).rowcount == 1
     if had_gone:
         _settle_later(connection, instance)

@@ -16,7 +16,7 @@ from .schema import audit_events, audit_head, audit_text, deliveries, instances,
 REPAIR = "repair"
 # A radiograph that was not analysed; the outcome is the reason.
 REFUSE = "refuse"
-# What the detail of `resend` says of an instance that had gone and is kept from now on.
+# How the detail of `resend` begins for an instance that had gone and is kept from now on.
 KEPT_AGAIN = "it had gone; kept again"
 # Whose actor is a calling AE title, which may be that of a node.
 _OF_MODALITIES = ("receive", "resend", "refuse-receive")

@@ -153,6 +153,8 @@ def reopen_study(connection: Connection, study_instance_uid: str, now: datetime)
     settled = and_(studies.c.study_instance_uid == study_instance_uid, studies.c.settled_at.is_not(None))
     is_read = studies.c.state.in_((StudyState.READY, StudyState.DELIVERED))
     opened = connection.execute(update(studies).where(settled, is_read).values(state=StudyState.READY, settled_at=None))
+    is_declined = studies.c.state == StudyState.DECLINED  # and stays so
+    connection.execute(update(studies).where(settled, is_declined).values(settled_at=None))
     if opened.rowcount:
         _note_of_study(connection, study_instance_uid, "reopen", StudyState.READY, now)
 

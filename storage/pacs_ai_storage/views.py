@@ -10,7 +10,16 @@ from sqlalchemy import Connection, Row, false, select
 from .audit import latest_repairs
 from .delivery_rows import joined_deliveries
 from .readings import readings_of
-from .records import AuditEvent, Delivery, InstanceOutcome, KeptReading, ResultObject, StoredInstance, StudyRecord
+from .records import (
+    AuditEvent,
+    Delivery,
+    DeliveryState,
+    InstanceOutcome,
+    KeptReading,
+    ResultObject,
+    StoredInstance,
+    StudyRecord,
+)
 from .rows import delivery, instance_outcome, result_object, stored_instance, study_record
 from .schema import deliveries, instances, objects, outcomes, storable, studies
 
@@ -139,9 +148,10 @@ def list_deliveries(
     skip: int = 0,
 ) -> list[Delivery]:
     """The newest `limit` deliveries that match, after `skip` newer ones, oldest of them first."""
+    # Most of the outbox was accepted by a node or two: there the node is no way to the newest of it.
+    is_rare = state not in {None, DeliveryState.ACCEPTED}
     conditions = [
-        # Most of the outbox went to a node or two: the node is no way to the newest of it.
-        deliveries.c.node.concat("") == node if node else None,
+        (deliveries.c.node if is_rare else deliveries.c.node.concat("")) == node if node else None,
         deliveries.c.state == state if state else None,
         deliveries.c.study_instance_uid == study_instance_uid if study_instance_uid else None,
     ]

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from pacs_ai_storage import audit
 from pacs_ai_storage.audit import AuditFilter
-from pacs_ai_storage.database import Database
+from pacs_ai_storage.database import Database, LedgerUnavailable
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.records import AuditEvent
 
@@ -83,6 +83,21 @@ def test_a_flood_that_goes_on_is_told_of_more_seldom_and_one_that_is_over_is_for
 
     assert (len(first), len(too_soon), len(second), len(nothing_more)) == (1, 0, 1, 0)
     assert len(port.told_after(60)) == 1
+
+
+def test_what_could_not_be_told_is_counted_on(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    def be_away(*_: object) -> None:
+        message = "the database does not answer"
+        raise LedgerUnavailable(message)
+
+    port.refuse(60)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(port.refusals.ledger, "note", be_away)
+        untold = port.told_after(60)
+    port.refuse(55)
+
+    assert untold == []
+    assert port.told_after(120) == ["no UID; 15 more from 10.0.0.7 since 2026-01-05 10:30:00+0000"]
 
 
 def test_at_the_end_everything_is_told(port: Port) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pacs_ai_storage.audit import AuditFilter, query
+from pacs_ai_storage.audit import KEPT_AGAIN, AuditFilter, query
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.expiry import Expiry
 from pacs_ai_storage.instances import InstanceStore
@@ -228,7 +228,7 @@ def test_an_instance_that_had_gone_and_comes_in_other_bytes_is_kept_as_it_came(k
     with kept.database.read() as connection:
         said = query(connection, AuditFilter(action="resend"))[-1].detail
     assert said is not None
-    assert said.endswith(f"had gone; kept is {other.sha256}")
+    assert said.startswith(f"{KEPT_AGAIN} in other bytes, {other.sha256}")
 
 
 @on_sqlite

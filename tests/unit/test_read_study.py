@@ -1,5 +1,6 @@
 """From the files of a study to readings, a priority and result objects."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +160,37 @@ def test_many_values_of_a_header_do_not_stay_in_memory_either(view: str, most: i
     assert (header.SeriesDescription, header.ViewPosition) == ("Kept", view)
     private = sum(len(element.value) for element in header.values() if element.tag.group == 9)
     assert most - 200_000 < private < most
+
+
+@pytest.mark.parametrize("view", ["PA", "LL"])
+def test_whose_image_it_is_stays_known_however_many_elements_a_header_has(view: str, tmp_path: Path) -> None:
+    film = bright(StudyInstanceUID=STUDY, PatientID="ONE", ViewCodeSequence=None, ViewPosition=view)
+    film.add_new(0x00090010, "LO", "MAKER")
+    for number in range(0xF00):
+        film.add_new(0x00091000 + number, "US", number)
+        film.add_new(0x00111000 + number, "LO", "A")
+
+    reading = _read(tmp_path, film)
+
+    assert len(reading.objects) == (2 if view == "PA" else 1)  # of a film that is read there is a capture too
+    assert {item.dataset.PatientID for item in reading.objects} == {"ONE"}
+
+
+def test_little_is_kept_of_a_header_without_end_that_cannot_be_read(tmp_path: Path) -> None:
+    film = bright(StudyInstanceUID=STUDY, PatientID="ONE")
+    (file,) = lay(tmp_path, film)
+    content = file.path.read_bytes()
+    at = content.index(struct.pack("<HH", 0x0028, 0x0002))
+    empty = b"".join(struct.pack("<HH2sH", 0x0027, number % 0xFFFF, b"US", 0) for number in range(300_000))
+    file.path.write_bytes(content[:at] + empty + content[at:])
+
+    opened = open_instance(file, make_reader().opening)
+
+    assert isinstance(opened.found, Refusal)
+    assert opened.found.reason is RefusalReason.LIMIT_EXCEEDED
+    assert opened.header is not None
+    assert opened.header.PatientID == "ONE"
+    assert len(opened.header) < 1100
 
 
 def test_the_report_names_the_patient_whom_any_of_its_images_names(tmp_path: Path) -> None:

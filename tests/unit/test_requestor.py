@@ -6,6 +6,7 @@ from time import monotonic
 import pytest
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_ECHO
 
 from pacs_ai.dimse.requestor import Requestor, as_requestor
 
@@ -59,3 +60,19 @@ def test_who_asks_after_the_connection_has_ended_waits_for_no_answer(association
 
     assert (by_its_own_thread, answer) == ((None, None), (None, None))
     assert monotonic() - begun < 10
+
+
+def test_its_own_thread_does_not_wait_with_a_request_for_who_releases_it_and_waits_for_that_thread(
+    association: Requestor,
+) -> None:
+    request = C_ECHO()
+    request.MessageID, request.AffectedSOPClassUID = 1, "1.2.840.10008.1.1"
+    association.run = lambda: association._serve_request(request, 1)
+
+    with association._answering:
+        association._is_releasing = True
+        Thread.start(association)
+        association.join(60)
+        has_ended = not association.is_alive()
+
+    assert has_ended
