@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.builders import make_instance, part10, sample_film
+from tests.ports import free_port
 
-from .peers import Orthanc, Serve, free_port, storescu, wait_until
+from .peers import Orthanc, Serve, storescu, wait_until
 
 PACS_AI = "pacs_ai"
 

@@ -9,9 +9,10 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
 from pacs_ai.demonstration import sample_paths
+from tests.ports import free_port
 from tests.unit.peers import validation_errors
 
-from .peers import CAPTURE, REPORT, Serve, free_port, run_command, wait_until
+from .peers import CAPTURE, REPORT, Serve, run_command, wait_until
 
 
 @pytest.fixture

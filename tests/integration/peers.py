@@ -29,6 +29,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from pacs_ai.settings import Node
 from tests.builders import part10
+from tests.ports import free_port
 from tests.unit.peers import DCMTK
 
 from .waiting import wait_until
@@ -165,9 +166,7 @@ def data_set_of(path: Path) -> bytes:
 
 def nobody() -> int:
     """A port of this machine on which nobody listens."""
-    with closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @contextmanager

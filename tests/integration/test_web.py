@@ -22,7 +22,7 @@ from pacs_ai.settings import HttpSettings, Settings
 from tests.fakes import TinyClassifier
 
 from .disks import small_disk
-from .peers import HOST, Archive, associated, contexts_for, nobody, push, store_as
+from .peers import HOST, Archive, associated, contexts_for, push, store_as
 from .services import Gated, Running, radiograph
 from .waiting import wait_until
 
@@ -100,8 +100,8 @@ def test_with_a_token_only_who_has_it_sees_more_than_that_the_service_lives(
     settings_with: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHERS_TOKEN", " sesame\n")
-    http = HttpSettings(host=HOST, port=nobody(), token_env="WATCHERS_TOKEN")  # noqa: S106 - a name
-    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0)
+    http = HttpSettings(host=HOST, token_env="WATCHERS_TOKEN")  # noqa: S106 - a name
+    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0, http_port=0)
 
     service.start()
     answers = [get(service.http_port, path)[0] for path in ("/healthz", "/readyz", "/metrics", "/docs")]
@@ -244,8 +244,8 @@ def test_the_http_port_is_opened_for_ipv6_too(
     host: str, asked: str, settings_with: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHERS_TOKEN", "sesame")
-    http = HttpSettings(host=host, port=nobody(), token_env="WATCHERS_TOKEN")  # noqa: S106 - a name
-    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0)
+    http = HttpSettings(host=host, token_env="WATCHERS_TOKEN")  # noqa: S106 - a name
+    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0, http_port=0)
 
     service.start()
     status, _ = get(service.http_port, "/healthz", host=asked)
