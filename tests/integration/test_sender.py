@@ -233,7 +233,7 @@ def test_a_node_whose_name_is_not_known_is_unreachable(host: str, parcels: list[
 def test_a_node_that_falls_silent_within_an_answer_is_waited_for_no_longer_than_for_an_answer(
     parcels: list[Parcel],
 ) -> None:
-    limits = TimeLimits(connect=1, associate=1, answer=2)
+    limits = TimeLimits(connect=60, associate=60, answer=4)
     with listening(Archive()) as archive, falling_silent(archive, after=1) as node:
         outcomes = list(Sender("PACS_AI", limits=limits).send(node, parcels[:1]))
 
