@@ -63,7 +63,7 @@ def test_everything_due_goes_out_in_one_association_and_the_study_is_delivered(
     associations = set()
 
     def note_the_association(event: object, _number: int) -> int:
-        associations.add(id(event.assoc))
+        associations.add(event.assoc)
         return 0x0000
 
     with listening(Archive(answers=note_the_association)) as archive:
