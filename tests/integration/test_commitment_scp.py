@@ -28,6 +28,7 @@ from pynetdicom.presentation import build_context
 from pacs_ai.dimse.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Reference, action_information
 from pacs_ai.dimse.commitment_scp import CommitmentScp
 from pacs_ai.dimse.listener import listen
+from pacs_ai.dimse.requestor import as_requestor
 from pacs_ai.dimse.sender import Sender
 from pacs_ai.settings import DicomSettings, Node
 from tests.builders import make_instance, phantom
@@ -80,6 +81,7 @@ class Modality:
             ae_title="PACS_AI",
             evt_handlers=handlers if self.hears_on_its_association else [],
         )
+        as_requestor(association)  # its answer to a report goes out before its release, however the threads take turns
         assert [association.send_c_store(path).Status for path in paths] == [0x0000] * len(paths)
         asked = action_information(TRANSACTION, references)
         status, _ = association.send_n_action(asked, action, PUSH_MODEL, PUSH_MODEL_INSTANCE)
