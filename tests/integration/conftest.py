@@ -45,6 +45,7 @@ def patience() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pacs_ai.dimse.contexts.TimeLimits", partial(TimeLimits, connect=60, associate=60))
         patch.setattr("pacs_ai.dimse.listener.Limits", partial(Limits, request_seconds=60))
+        patch.setattr("pacs_ai.doctor.nodes._LIMITS", TimeLimits(connect=60, associate=60, answer=60))
         yield
 
 
