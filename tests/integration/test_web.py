@@ -72,6 +72,8 @@ def test_readiness_names_what_is_missing_and_metrics_count_without_naming_anybod
             refused = store_as(association, path, generate_uid())
         push(started.port, path)
         started.wait_for(study, StudyState.DELIVERED)
+        # The reading is counted a moment after its results are kept.
+        wait_until(lambda: "pacs_ai_reading_seconds_count 1.0" in get(service.http_port, "/metrics")[1])
         status, text = get(service.http_port, "/metrics")
         alive = get(service.http_port, "/healthz")
         service.stop()
@@ -143,11 +145,15 @@ def test_connections_that_send_no_whole_request_keep_nobody_out_for_long(
     beginnings = (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
 
     with ExitStack() as opened:
-        for beginning in beginnings * 21:
-            idle = opened.enter_context(socket.create_connection((HOST, port)))
-            idle.sendall(beginning)
-        wait_until(lambda: get(port, "/healthz")[0] == 503)
-        wait_until(lambda: get(port, "/healthz")[0] == 200, within=15)
+
+        def is_crowded() -> bool:
+            for beginning in beginnings * 21:
+                idle = opened.enter_context(socket.create_connection((HOST, port)))
+                idle.sendall(beginning)
+            return get(port, "/healthz")[0] == 503
+
+        wait_until(is_crowded)
+        wait_until(lambda: get(port, "/healthz")[0] == 200, within=60)
         answered = get(port, "/healthz")[0]
     service.stop()
 
@@ -177,6 +183,7 @@ def test_a_listener_that_saw_an_event_of_no_log_is_told_what_is_new(
     service = Service(settings_with(), load=tiny, port=0, http_port=0)
     service.start()
     port = service.http_port
+    service.wait_until_ready()  # what its start has to say is in the log
     wait_until(lambda: get(port, "/healthz")[0] == 200)
     connection = HTTPConnection(HOST, port or 0, timeout=30)
 
