@@ -31,7 +31,7 @@ def _report_of(orthanc: Orthanc, instances: list[dict[str, str]]) -> dict[str, A
     """What Orthanc hears when it asks the service for storage commitment."""
     asked = orthanc.post(f"/modalities/{PACS_AI}/storage-commitment", {"DicomInstances": instances})
     heard = f"/storage-commitment/{asked['ID']}"
-    wait_until(lambda: orthanc.get(heard)["Status"] != "Pending", seconds=30)
+    wait_until(lambda: orthanc.get(heard)["Status"] != "Pending", seconds=120)
     return dict(orthanc.get(heard))
 
 
