@@ -150,7 +150,7 @@ def test_a_node_that_is_away_and_what_is_given_up_are_told_in_the_log_without_th
     assert len(told) == 3
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 def test_after_an_abort_what_was_accepted_is_not_sent_again(
     kept: list[ResultObject], deliver: Callable[[Node], int], clock: Clock, database: Database
 ) -> None:

@@ -207,7 +207,7 @@ def test_a_port_that_another_application_entity_holds_fails() -> None:
     assert (check.verdict, "not by us" in check.detail) == (Verdict.FAILED, True)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_a_port_that_no_dicom_program_holds_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pacs_ai.doctor.listener._LIMITS", TimeLimits(associate=1))
 

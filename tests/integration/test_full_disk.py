@@ -27,7 +27,7 @@ from .services import Gated, Running, radiograph, running
 from .studies import STABLE, actions, arrived, capture, claim, read_as_positive, report, seen
 from .waiting import wait_until
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(180)
 OUT_OF_RESOURCES = 0xA700
 
 

@@ -31,7 +31,7 @@ from .peers import (
 from .services import Gated, Running, radiograph, running
 from .waiting import wait_until
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_what_another_run_had_begun_is_taken_up_and_sent_once(

@@ -26,7 +26,7 @@ from .peers import HOST, Archive, associated, contexts_for, push, store_as
 from .services import Gated, Running, radiograph
 from .waiting import wait_until
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(180)
 
 
 def tiny(_settings: object, _card: object) -> TinyClassifier:
