@@ -56,8 +56,9 @@ def test_a_study_of_eight_instances_comes_back_as_one_report_and_two_captures(
     serve.start()
     serve.wait_for_log("reading with")
 
-    run_command("send", "127.0.0.1", str(serve.port), "-aec", "PACS_AI", *map(str, paths.values()))
-    run_command("send", "127.0.0.1", str(serve.port), "-aec", "PACS_AI", str(paths["pa"]))
+    send = ("send", "127.0.0.1", str(serve.port), "-aec", "PACS_AI", "-ta", "60")
+    run_command(*send, *map(str, paths.values()))
+    run_command(*send, str(paths["pa"]))
     wait_until(lambda: serve.ask("studies", "show", STUDY)[0]["state"] == "DELIVERED")
 
     (report,) = orthanc.of_class(REPORT)

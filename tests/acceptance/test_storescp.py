@@ -29,7 +29,7 @@ def test_an_archive_that_takes_no_jpeg_gets_the_capture_uncompressed(archive: tu
     port, folder = archive
     serve = Serve(tmp_path, nodes=(("ARCHIVE", port),))
     serve.start()
-    run_command("send", "127.0.0.1", str(serve.port), str(sample_paths()[5]), "-aec", "PACS_AI")
+    run_command("send", "127.0.0.1", str(serve.port), str(sample_paths()[5]), "-aec", "PACS_AI", "-ta", "60")
     wait_until(lambda: {item["state"] for item in serve.ask("deliveries", "list")} == {"ACCEPTED"})
     said = {item["kind"]: item["detail"] for item in serve.ask("deliveries", "list")}
     serve.stop()
