@@ -42,7 +42,9 @@ def leave(folder: Path) -> None:
         keep_files(folder)
         SHARED.mkdir(exist_ok=True)
         for form, content in _kept.items():
-            (SHARED / form).write_bytes(content)
+            part = SHARED / f"{form}.{os.getpid()}.part"  # others may write the same form at the same time
+            part.write_bytes(content)
+            part.replace(SHARED / form)
 
 
 def kept() -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from pacs_ai.tls import server_context
 
 from .check import Check, failed, ok, warning
 
-_LIMITS = TimeLimits(connect=2, associate=2, answer=5)  # on this machine
+_LIMITS = TimeLimits(connect=2, associate=10, answer=5)  # on this machine, which may have much to do
 _ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 _ADVICE = {
     errno.EACCES: "ports below 1024 need a privilege: choose another dicom.port, or grant CAP_NET_BIND_SERVICE",

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import patience
+
 from .peers import Orthanc, Serve
+
+__all__ = ["patience"]
 
 
 @pytest.fixture

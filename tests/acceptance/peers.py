@@ -18,17 +18,12 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from tests.builders import part10
+from tests.ports import free_port
 
 ORTHANC = "/usr/sbin/Orthanc"
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 REPORT = "1.2.840.10008.5.1.4.1.1.88.34"
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(claim: Callable[[], bool], *, seconds: float = 300.0) -> None:

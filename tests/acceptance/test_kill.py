@@ -11,7 +11,7 @@ from tests.builders import make_instance, part10, sample_film
 
 from .peers import CAPTURE, REPORT, Orthanc, Serve, storescu, wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 ROUNDS = 20
 STUDIES = 60
 
@@ -51,7 +51,7 @@ def test_each_accepted_instance_has_its_report_and_capture_once_after_twenty_kil
         serve.start()
     pusher.join()
     done.set()
-    wait_until(lambda: orthanc.count() >= 2 * STUDIES, seconds=180)
+    wait_until(lambda: orthanc.count() >= 2 * STUDIES, seconds=400)
     wait_until(lambda: all(item["state"] == "ACCEPTED" for item in serve.ask("deliveries", "list", "--limit", "1000")))
 
     assert len(accepted) == STUDIES

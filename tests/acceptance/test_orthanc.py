@@ -90,8 +90,8 @@ def test_echo_and_send_talk_to_a_running_service(serve: Serve, tmp_path: Path) -
     path.write_bytes(part10(make_instance(stored=sample_film(2, 640, 576))))
     serve.start()
 
-    echoed = run_command("echo", "127.0.0.1", str(serve.port), "-aec", "PACS_AI")
-    sent = run_command("send", "127.0.0.1", str(serve.port), str(path), "-aec", "PACS_AI")
+    echoed = run_command("echo", "127.0.0.1", str(serve.port), "-aec", "PACS_AI", "-ta", "60")
+    sent = run_command("send", "127.0.0.1", str(serve.port), str(path), "-aec", "PACS_AI", "-ta", "60")
 
     assert "0x0000" in echoed.stdout
     assert sent.stdout.strip() == "1 of 1 accepted"

@@ -51,13 +51,14 @@ def _study(folder: Path) -> dict[str, Path]:
 def test_a_study_of_eight_instances_comes_back_as_one_report_and_two_captures(
     orthanc: Orthanc, serve: Serve, tmp_path: Path
 ) -> None:
-    serve.stable_after = 3.0
+    serve.stable_after = 10.0  # longer than any pause between two instances
     paths = _study(tmp_path / "study")
     serve.start()
     serve.wait_for_log("reading with")
 
-    run_command("send", "127.0.0.1", str(serve.port), "-aec", "PACS_AI", *map(str, paths.values()))
-    run_command("send", "127.0.0.1", str(serve.port), "-aec", "PACS_AI", str(paths["pa"]))
+    send = ("send", "127.0.0.1", str(serve.port), "-aec", "PACS_AI", "-ta", "60")
+    run_command(*send, *map(str, paths.values()))
+    run_command(*send, str(paths["pa"]))
     wait_until(lambda: serve.ask("studies", "show", STUDY)[0]["state"] == "DELIVERED")
 
     (report,) = orthanc.of_class(REPORT)

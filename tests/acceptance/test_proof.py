@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.builders import make_instance, part10, sample_film
+from tests.ports import free_port
 
-from .peers import Orthanc, Serve, free_port, storescu, wait_until
+from .peers import Orthanc, Serve, storescu, wait_until
 
 PACS_AI = "pacs_ai"
 
@@ -30,7 +31,7 @@ def _report_of(orthanc: Orthanc, instances: list[dict[str, str]]) -> dict[str, A
     """What Orthanc hears when it asks the service for storage commitment."""
     asked = orthanc.post(f"/modalities/{PACS_AI}/storage-commitment", {"DicomInstances": instances})
     heard = f"/storage-commitment/{asked['ID']}"
-    wait_until(lambda: orthanc.get(heard)["Status"] != "Pending", seconds=30)
+    wait_until(lambda: orthanc.get(heard)["Status"] != "Pending", seconds=120)
     return dict(orthanc.get(heard))
 
 

@@ -9,9 +9,10 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
 from pacs_ai.demonstration import sample_paths
+from tests.ports import free_port
 from tests.unit.peers import validation_errors
 
-from .peers import CAPTURE, REPORT, Serve, free_port, run_command, wait_until
+from .peers import CAPTURE, REPORT, Serve, run_command, wait_until
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_an_archive_that_takes_no_jpeg_gets_the_capture_uncompressed(archive: tu
     port, folder = archive
     serve = Serve(tmp_path, nodes=(("ARCHIVE", port),))
     serve.start()
-    run_command("send", "127.0.0.1", str(serve.port), str(sample_paths()[5]), "-aec", "PACS_AI")
+    run_command("send", "127.0.0.1", str(serve.port), str(sample_paths()[5]), "-aec", "PACS_AI", "-ta", "60")
     wait_until(lambda: {item["state"] for item in serve.ask("deliveries", "list")} == {"ACCEPTED"})
     said = {item["kind"]: item["detail"] for item in serve.ask("deliveries", "list")}
     serve.stop()

@@ -13,7 +13,8 @@ import pytest
 
 from pacs_ai.inference.card import read_card
 from pacs_ai.inference.classifier import open_network
-from tests.acceptance.peers import COMMAND, Orthanc, Serve, free_port, storescu, wait_until
+from tests.acceptance.peers import COMMAND, Orthanc, Serve, storescu, wait_until
+from tests.ports import free_port
 
 
 def _seconds(call: object) -> float:

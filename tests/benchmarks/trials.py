@@ -11,7 +11,8 @@ from pacs_ai.simulation.arrivals import Arrivals
 from pacs_ai.simulation.films import StudyShape
 from pacs_ai.simulation.trial import Trial, TrialTerms
 from pacs_ai.simulation.verdict import Verdict
-from tests.acceptance.peers import Serve, free_port, wait_until
+from tests.acceptance.peers import Serve, wait_until
+from tests.ports import free_port
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.records import AuditEvent
 
+from pacs_ai.dimse.contexts import TimeLimits
 from pacs_ai.dimse.listener import listen
 from pacs_ai.dimse.transport import Limits
 from pacs_ai.settings import (
@@ -36,6 +37,16 @@ collect_ignore = ["test_power_cut.py"] if CANNOT_MOUNT else []
 
 def pytest_report_header() -> list[str]:
     return ["no power cut: only root can mount a file system on a loop device"] if CANNOT_MOUNT else []
+
+
+@pytest.fixture(scope="package", autouse=True)
+def patience() -> Iterator[None]:
+    """Where a test names no time limits, a machine that pauses for a while ends no association."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pacs_ai.dimse.contexts.TimeLimits", partial(TimeLimits, connect=60, associate=60))
+        patch.setattr("pacs_ai.dimse.listener.Limits", partial(Limits, request_seconds=60))
+        patch.setattr("pacs_ai.doctor.nodes._LIMITS", TimeLimits(connect=60, associate=60, answer=60))
+        yield
 
 
 @dataclass(frozen=True)

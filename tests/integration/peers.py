@@ -27,8 +27,10 @@ from pynetdicom.dsutils import split_dataset
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
+from pacs_ai.dimse.requestor import as_requestor
 from pacs_ai.settings import Node
 from tests.builders import part10
+from tests.ports import free_port
 from tests.unit.peers import DCMTK
 
 from .waiting import wait_until
@@ -117,6 +119,8 @@ def associated(
     ae = AE(ae_title=calling)
     ae.acse_timeout = ae.dimse_timeout = 30
     association = ae.associate(HOST, port, contexts=list(contexts), ae_title=called, ext_neg=list(negotiation))
+    if association.is_established:
+        as_requestor(association)  # or its own thread might take an answer away from whoever waits for it
     try:
         yield association
     finally:
@@ -165,9 +169,7 @@ def data_set_of(path: Path) -> bytes:
 
 def nobody() -> int:
     """A port of this machine on which nobody listens."""
-    with closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @contextmanager

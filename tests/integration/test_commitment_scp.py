@@ -36,6 +36,7 @@ from pacs_ai.dimse.commitment import (
 )
 from pacs_ai.dimse.commitment_scp import CommitmentScp
 from pacs_ai.dimse.listener import listen
+from pacs_ai.dimse.requestor import as_requestor
 from pacs_ai.dimse.sender import Sender
 from pacs_ai.dimse.transport import Limits
 from pacs_ai.settings import DicomSettings, Node
@@ -69,7 +70,7 @@ class Modality:
 
     def hear(self, event: evt.Event) -> tuple[int, None]:
         if self.may_answer is not None:
-            assert self.may_answer.wait(30)
+            assert self.may_answer.wait(120)
         self.reports.append((event.event_type, event.event_information))
         return self.answer, None
 
@@ -89,11 +90,12 @@ class Modality:
             ae_title="PACS_AI",
             evt_handlers=handlers if self.hears_on_its_association else [],
         )
+        as_requestor(association)  # its answer to a report goes out before its release, however the threads take turns
         assert [association.send_c_store(path).Status for path in paths] == [0x0000] * len(paths)
         asked = action_information(TRANSACTION, references)
         status, _ = association.send_n_action(asked, action, PUSH_MODEL, PUSH_MODEL_INSTANCE)
         if status.Status == 0x0000 and self.hears_on_its_association:
-            assert self.answered.wait(30)
+            assert self.answered.wait(60)
         association.release()
         return int(status.Status)
 
@@ -109,8 +111,9 @@ class Modality:
 
 
 @pytest.fixture
-def committing(inbox: Inbox) -> Iterator[Committing]:
-    """The inbox behind a listener that commits itself, and knows these nodes."""
+def committing(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Committing]:
+    """The inbox behind a listener that commits itself, and knows these nodes; whoever hears it may take his time."""
+    monkeypatch.setattr("pacs_ai.dimse.commitment_scp._TIME_TO_ANSWER", 120)
     ended = []
 
     def started(*nodes: Node) -> Inbox:
@@ -295,7 +298,7 @@ def test_a_node_that_does_not_answer_its_reports_keeps_no_other_from_its_own(
         for _ in range(8):
             stalled.ask(inbox.port, [reference])
         modality.ask(inbox.port, [reference], path)
-        wait_until(lambda: modality.reports, within=10)
+        wait_until(lambda: modality.reports, within=60)
         heard_before = list(stalled.reports)
         stalled.may_answer.set()
         wait_until(lambda: len(commits(inbox)) == 9)
@@ -315,7 +318,7 @@ def test_a_modality_that_goes_on_pushing_gets_its_answers_and_the_report_on_the_
     storing = p_data(store_command(*pushed), is_command=True, is_last=True, context=5)
     storing += p_data(data_set_of(path), is_command=False, is_last=True, context=5)
     fields = []
-    with socket.create_connection((HOST, inbox.port), timeout=30) as connection:
+    with socket.create_connection((HOST, inbox.port), timeout=60) as connection:
         connection.sendall(request)
         read_pdu(connection)
         connection.sendall(
@@ -343,7 +346,7 @@ def test_reports_on_the_association_of_their_requests_go_out_one_after_the_answe
     item = element(0x1155, b"1.2.3\0")
     asked = element(0x1199, struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item)
     batches = []
-    with socket.create_connection((HOST, inbox.port), timeout=30) as connection:
+    with socket.create_connection((HOST, inbox.port), timeout=60) as connection:
         connection.sendall(association_request(contexts=((PUSH_MODEL, ImplicitVRLittleEndian),)))
         read_pdu(connection)
         connection.sendall(

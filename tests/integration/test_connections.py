@@ -32,7 +32,7 @@ def test_a_ledger_of_which_every_connection_is_in_use_is_not_available(database_
     database.close()
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_a_service_has_a_connection_for_each_association_and_reader(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, dicom=DicomSettings(max_associations=40), ingest=IngestSettings(readers=20))
     database = open_database(settings)

@@ -213,7 +213,8 @@ def test_only_the_calling_titles_of_the_list_are_let_in(open_inbox: Callable[...
 def test_one_association_more_than_allowed_is_rejected_for_the_moment(
     open_inbox: Callable[..., Inbox], tmp_path: Path
 ) -> None:
-    inbox = open_inbox(max_associations=1, limits=Limits(quiet_seconds=60))  # nobody is idle, however slow we are
+    # Nobody is idle, or without an association, however slow we are.
+    inbox = open_inbox(max_associations=1, limits=Limits(quiet_seconds=60, request_seconds=60))
     contexts = contexts_for([file_of(tmp_path, make_instance(stored=SMALL))])
 
     with associated(inbox.port, contexts) as first, associated(inbox.port, contexts) as second:

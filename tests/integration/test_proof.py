@@ -313,7 +313,7 @@ def test_a_report_on_the_nodes_own_association_proves(bench: Bench) -> None:
 
 
 def test_the_transaction_uid_is_kept_before_it_is_sent(bench: Bench) -> None:
-    bench.proof = "commitment"
+    bench.proof, bench.linger = "commitment", 30
     known = []
 
     class Asking(Keeper):
@@ -331,7 +331,7 @@ def test_the_transaction_uid_is_kept_before_it_is_sent(bench: Bench) -> None:
 
 
 def test_what_a_node_does_not_commit_itself_to_is_sent_again_and_nothing_else(bench: Bench) -> None:
-    bench.proof = "commitment"
+    bench.proof, bench.linger = "commitment", 30
     bench.keeper.lacks = {bench.objects[1].sop_instance_uid}
     with keeping(bench.keeper, COMMIT):
         bench.deliver()

@@ -41,7 +41,7 @@ from .studies import (
     seen,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 # What holds on both databases is shown by some; a database of PostgreSQL takes half a second to make.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 MINUTE, HOURS, DAYS = timedelta(minutes=1), timedelta(hours=48), timedelta(days=30)

@@ -21,7 +21,7 @@ from .peers import Archive, data_set_of, push
 from .services import Gated, Running, radiograph, running
 from .waiting import wait_until
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_a_pushed_instance_comes_back_as_report_and_capture_exactly_once(
@@ -260,7 +260,7 @@ def test_asking_to_stop_takes_no_lock_that_the_interrupted_thread_may_hold(
 
     thread = Thread(target=interrupted, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(60)
 
     assert not thread.is_alive()
     service.wait()

@@ -11,6 +11,7 @@ from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.migration import migrate
 
 from .studies import STUDY, arrived, seen
+from .waiting import wait_until
 
 _LOOK = """
 import sqlite3, sys
@@ -43,16 +44,18 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
 
 
 def test_nobody_waits_for_a_lock_behind_all_who_wait_before(tmp_path: Path) -> None:
-    database = Database(f"{sqlite_url(tmp_path)}?timeout=2", patience=0.2)
+    database = Database(f"{sqlite_url(tmp_path)}?timeout=60", patience=0.2)
     migrate(database)
     ledger, other = Ledger(database), sqlite3.connect(str(database.engine.url.database))
     other.execute("BEGIN IMMEDIATE")
 
     with ThreadPoolExecutor(4) as pool:
-        refused = [found.exception() for found in [pool.submit(ledger.record, arrived(n)) for n in range(4)]]
-    other.close()
+        asked = [pool.submit(ledger.record, arrived(number)) for number in range(4)]
+        wait_until(lambda: sum(found.done() for found in asked) == 3)
+        other.close()
+    refused = [error for found in asked if (error := found.exception()) is not None]
 
-    assert [type(error) for error in refused] == [LedgerUnavailable] * 4
-    assert sum("others of this process" in str(error) for error in refused) == 3
-    assert str(ledger.record(arrived())) == "new"
+    assert [type(error) for error in refused] == [LedgerUnavailable] * 3
+    assert all("others of this process" in str(error) for error in refused)
+    assert {str(found.result()) for found in asked if found.exception() is None} == {"new"}
     database.close()

@@ -31,7 +31,7 @@ from .waiting import wait_until
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
 one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-LIMITS = TimeLimits(connect=5, associate=5, answer=5)
+LIMITS = TimeLimits(connect=30, associate=30, answer=30)
 OLD = {
     "TLS 1.1": (ssl.TLSVersion.TLSv1_1, "DEFAULT@SECLEVEL=0"),
     "no forward secrecy": (ssl.TLSVersion.TLSv1_2, "AES256-GCM-SHA384"),
@@ -70,7 +70,7 @@ def echo(node: Node) -> str:
 
 
 def dcmtk(tool: str, port: int, *words: str | Path) -> int:
-    command = [DCMTK / tool, "-to", "5", "-ta", "5", "-aec", "PACS_AI", *words[:-1], HOST, str(port), *words[-1:]]
+    command = [DCMTK / tool, "-to", "30", "-ta", "30", "-aec", "PACS_AI", *words[:-1], HOST, str(port), *words[-1:]]
     return subprocess.run([part for part in command if part != ""], capture_output=True, check=False).returncode
 
 
@@ -85,7 +85,7 @@ def connected(port: int, authority: Authority, pair: Pair) -> Iterator[ssl.SSLSo
     context = ssl.create_default_context(cafile=str(authority.certificate))
     context.load_cert_chain(pair.certificate, pair.key)
     with (
-        socket.create_connection((HOST, port), timeout=5) as plain,
+        socket.create_connection((HOST, port), timeout=30) as plain,
         context.wrap_socket(plain, server_hostname=HOST) as connection,
     ):
         yield connection
@@ -144,7 +144,7 @@ def test_what_the_profile_does_not_allow_finds_no_common_ground(
         context.minimum_version = context.maximum_version = version
 
     with (
-        socket.create_connection((HOST, inbox.port), timeout=5) as plain,
+        socket.create_connection((HOST, inbox.port), timeout=30) as plain,
         pytest.raises(ssl.SSLError, match=r"(?i)alert|protocol|handshake"),
     ):
         context.wrap_socket(plain, server_hostname=HOST)
@@ -286,7 +286,7 @@ def test_config_check_names_every_wrong_file_with_its_key(hospital: Authority, o
 
 @one_database
 def test_echo_takes_the_flags_of_dcmtk(inbox: Inbox, hospital: Authority, modality: Pair) -> None:
-    there = ("echo", HOST, str(inbox.port), "-aec", "PACS_AI", "-ta", "1")
+    there = ("echo", HOST, str(inbox.port), "-aec", "PACS_AI", "-to", "30", "-ta", "30")
 
     with_tls = pacs_ai(*there, "+tls", modality.key, modality.certificate, "+cf", hospital.certificate)
     without = pacs_ai(*there)

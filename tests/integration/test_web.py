@@ -22,11 +22,11 @@ from pacs_ai.settings import HttpSettings, Settings
 from tests.fakes import TinyClassifier
 
 from .disks import small_disk
-from .peers import HOST, Archive, associated, contexts_for, nobody, push, store_as
+from .peers import HOST, Archive, associated, contexts_for, push, store_as
 from .services import Gated, Running, radiograph
 from .waiting import wait_until
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(180)
 
 
 def tiny(_settings: object, _card: object) -> TinyClassifier:
@@ -72,6 +72,8 @@ def test_readiness_names_what_is_missing_and_metrics_count_without_naming_anybod
             refused = store_as(association, path, generate_uid())
         push(started.port, path)
         started.wait_for(study, StudyState.DELIVERED)
+        # The reading is counted a moment after its results are kept.
+        wait_until(lambda: "pacs_ai_reading_seconds_count 1.0" in get(service.http_port, "/metrics")[1])
         status, text = get(service.http_port, "/metrics")
         alive = get(service.http_port, "/healthz")
         service.stop()
@@ -100,8 +102,8 @@ def test_with_a_token_only_who_has_it_sees_more_than_that_the_service_lives(
     settings_with: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHERS_TOKEN", " sesame\n")
-    http = HttpSettings(host=HOST, port=nobody(), token_env="WATCHERS_TOKEN")  # noqa: S106 - a name
-    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0)
+    http = HttpSettings(host=HOST, token_env="WATCHERS_TOKEN")  # noqa: S106 - a name
+    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0, http_port=0)
 
     service.start()
     answers = [get(service.http_port, path)[0] for path in ("/healthz", "/readyz", "/metrics", "/docs")]
@@ -143,11 +145,15 @@ def test_connections_that_send_no_whole_request_keep_nobody_out_for_long(
     beginnings = (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
 
     with ExitStack() as opened:
-        for beginning in beginnings * 21:
-            idle = opened.enter_context(socket.create_connection((HOST, port)))
-            idle.sendall(beginning)
-        wait_until(lambda: get(port, "/healthz")[0] == 503)
-        wait_until(lambda: get(port, "/healthz")[0] == 200, within=15)
+
+        def is_crowded() -> bool:
+            for beginning in beginnings * 21:
+                idle = opened.enter_context(socket.create_connection((HOST, port)))
+                idle.sendall(beginning)
+            return get(port, "/healthz")[0] == 503
+
+        wait_until(is_crowded)
+        wait_until(lambda: get(port, "/healthz")[0] == 200, within=60)
         answered = get(port, "/healthz")[0]
     service.stop()
 
@@ -177,6 +183,7 @@ def test_a_listener_that_saw_an_event_of_no_log_is_told_what_is_new(
     service = Service(settings_with(), load=tiny, port=0, http_port=0)
     service.start()
     port = service.http_port
+    service.wait_until_ready()  # what its start has to say is in the log
     wait_until(lambda: get(port, "/healthz")[0] == 200)
     connection = HTTPConnection(HOST, port or 0, timeout=30)
 
@@ -244,8 +251,8 @@ def test_the_http_port_is_opened_for_ipv6_too(
     host: str, asked: str, settings_with: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHERS_TOKEN", "sesame")
-    http = HttpSettings(host=host, port=nobody(), token_env="WATCHERS_TOKEN")  # noqa: S106 - a name
-    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0)
+    http = HttpSettings(host=host, token_env="WATCHERS_TOKEN")  # noqa: S106 - a name
+    service = Service(settings_with().model_copy(update={"http": http}), load=tiny, port=0, http_port=0)
 
     service.start()
     status, _ = get(service.http_port, "/healthz", host=asked)

@@ -16,7 +16,7 @@ from pacs_ai.web.news import News
 from .offices import items, open_office, visit
 from .studies import AT, STABLE, STUDY, actions, arrived, bring_to, seen
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 

@@ -19,7 +19,7 @@ from tests.fakes import Clock
 from .offices import ADDRESS, open_office, visit
 from .studies import STUDY, arrived, bring_to, read_study, seen
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 TOKEN = "open sesame"  # noqa: S105 - no secret
 BROWSER = {"Accept": "text/html", "Origin": ADDRESS}
 ELSEWHERE = {"Accept": "text/html", "Origin": "http://elsewhere.example"}

@@ -9,7 +9,7 @@ Found = TypeVar("Found")
 _PAUSE = 0.02
 
 
-def wait_until(found: Callable[[], Found], *, within: float = 30.0) -> Found:
+def wait_until(found: Callable[[], Found], *, within: float = 120.0) -> Found:
     """The first true value of the claim; AssertionError when there is none in time."""
     deadline = monotonic() + within
     while not (value := found()):

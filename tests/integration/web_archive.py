@@ -100,7 +100,7 @@ def header_of(part: bytes) -> Dataset:
 
 class _Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 5  # a connection that a failing test has left open ends
+    timeout = 60  # a connection that a failing test has left open ends
     archive: WebArchive
 
     def do_POST(self) -> None:

@@ -507,9 +507,8 @@ def test_what_is_not_dicom_holds_nothing_up_that_is(run: Run, tmp_path: Path) ->
     archive = Archive()
 
     with listening(archive, contexts=[build_context(DigitalXRayImageStorageForPresentation)]):
-        ended = run(
-            "send", "127.0.0.1", str(archive.port), "DICOMDIR", "damaged", "film.dcm", "-aec", "ARCHIVE", cwd=tmp_path
-        )
+        there = ("127.0.0.1", str(archive.port), "-aec", "ARCHIVE", "-ta", "60")
+        ended = run("send", *there, "DICOMDIR", "damaged", "film.dcm", cwd=tmp_path)
 
     assert (ended.returncode, ended.stdout) == (1, "1 of 3 accepted\n")
     assert [line.split(": ")[0] for line in ended.stderr.splitlines()] == ["DICOMDIR", "damaged"]

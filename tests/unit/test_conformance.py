@@ -6,6 +6,8 @@ import pytest
 import write_conformance
 from conformance import attributes
 
+from pacs_ai.dimse.transport import Limits
+
 from .making import make_film, make_header, make_results
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +25,12 @@ def test_the_statement_is_what_the_code_makes_of_it_whatever_the_environment_say
         "the code and docs/conformance.md differ; write it again with `.venv/bin/python scripts/write_conformance.py` "
         f"and read what has changed: {differing[:5]}"
     )
+
+
+def test_the_port_waits_for_a_request_as_long_as_the_statement_says() -> None:
+    (limit,) = [line for line in STATEMENT.read_text(encoding="utf-8").splitlines() if "(ARTIM too)" in line]
+
+    assert limit.endswith(f" | {Limits().request_seconds:g} |")
 
 
 @pytest.mark.parametrize(("section", "number"), [("7.1", 1), ("7.2", 0)], ids=["report", "capture"])

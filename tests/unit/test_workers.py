@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,9 @@ from tests.integration.waiting import wait_until
 
 
 @pytest.fixture
-def two_seconds() -> Iterator[DecoderWorkers]:
-    opened = DecoderWorkers(DecoderLimits(seconds=2), count=1)
+def patient() -> Iterator[DecoderWorkers]:
+    """One process, with time enough for any film however busy the machine is."""
+    opened = DecoderWorkers(DecoderLimits(seconds=60), count=1)
     opened.start_one()
     yield opened
     opened.close()
@@ -77,8 +78,8 @@ def _writer_of(path: Path) -> int:
     return writer
 
 
-def test_a_film_comes_back_from_a_process_as_it_is_opened_here(two_seconds: DecoderWorkers, compressed: Path) -> None:
-    film, here = two_seconds.open(compressed, input_size=224), open_film(compressed, input_size=224)
+def test_a_film_comes_back_from_a_process_as_it_is_opened_here(patient: DecoderWorkers, compressed: Path) -> None:
+    film, here = patient.open(compressed, input_size=224), open_film(compressed, input_size=224)
 
     assert np.array_equal(film.model_input.pixels, here.model_input.pixels)
     assert np.array_equal(film.display, here.display)
@@ -86,7 +87,7 @@ def test_a_film_comes_back_from_a_process_as_it_is_opened_here(two_seconds: Deco
 
 
 def test_a_damaged_film_is_said_to_be_and_the_process_goes_on(
-    two_seconds: DecoderWorkers, tmp_path: Path, small: Stored, compressed: Path
+    patient: DecoderWorkers, tmp_path: Path, small: Stored, compressed: Path
 ) -> None:
     before = _children()
     damaged = tmp_path / "damaged.dcm"
@@ -94,30 +95,29 @@ def test_a_damaged_film_is_said_to_be_and_the_process_goes_on(
     damaged.write_bytes(content[: len(content) // 2])
 
     with pytest.raises(UndecodablePixels):
-        two_seconds.open(damaged, input_size=224)
-    assert two_seconds.open(compressed, input_size=64).model_input.pixels.shape == (64, 64, 1)
+        patient.open(damaged, input_size=224)
+    assert patient.open(compressed, input_size=64).model_input.pixels.shape == (64, 64, 1)
     assert _children() == before
 
 
-def test_a_film_that_hangs_costs_its_time_and_the_next_is_opened(
-    two_seconds: DecoderWorkers, endless: Path, compressed: Path
-) -> None:
-    began = time.monotonic()
-    with pytest.raises(LimitExceeded, match="longer than 2 s"):
-        two_seconds.open(endless, input_size=224)
+def test_a_film_that_hangs_costs_its_time_and_the_next_is_opened(endless: Path, compressed: Path) -> None:
+    with closing(DecoderWorkers(DecoderLimits(seconds=2), count=1)) as opened:
+        opened.start_one()
+        began = time.monotonic()
+        with pytest.raises(LimitExceeded, match="longer than 2 s"):
+            opened.open(endless, input_size=224)
 
-    assert time.monotonic() - began >= 2
-    assert two_seconds.open(compressed, input_size=224).display.size
-    assert len(_children()) <= 2
+        assert time.monotonic() - began >= 2
+        opened._limits = DecoderLimits(seconds=60)  # two seconds are few for a sound film on a busy machine
+        assert opened.open(compressed, input_size=224).display.size
+        assert len(_children()) <= 2
 
 
-def test_a_process_that_somebody_kills_costs_nothing(
-    two_seconds: DecoderWorkers, endless: Path, compressed: Path
-) -> None:
-    (process,) = [place for place in two_seconds._places.queue if place is not None]
+def test_a_process_that_somebody_kills_costs_nothing(patient: DecoderWorkers, endless: Path, compressed: Path) -> None:
+    (process,) = [place for place in patient._places.queue if place is not None]
     os.kill(process._process.pid, signal.SIGKILL)
 
-    assert two_seconds.open(compressed, input_size=224).display.size
+    assert patient.open(compressed, input_size=224).display.size
 
 
 def test_a_film_that_kills_two_processes_cannot_be_decoded(endless: Path) -> None:
