@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pacs_ai_storage.ledger import Ledger
@@ -18,8 +18,11 @@ from pacs_ai.worklist import WorklistEntry, order
 
 from .deliveries import print_deliveries
 from .options import ConfigOption, JsonOption, settings_of
-from .output import percent, print_json, print_table, short, styled
+from .output import percent, print_json, print_table, short, table_of
 from .stores import StudyArgument, existing_database
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _COLUMNS = ("", "priority", "outcome", "probability", "waiting", "accession", "study", "why")
 _REFRESH_SECONDS = 2.0
@@ -62,16 +65,17 @@ def worklist(
 def _watch(entries: Callable[[], list[WorklistEntry]]) -> None:
     from rich.console import Console  # noqa: PLC0415 - scripts do not wait for it
     from rich.live import Live  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
 
-    def table() -> Table:
-        shown = Table(*_COLUMNS, title=f"Reading order at {now().astimezone():%H:%M:%S}", title_justify="left")
-        for entry in entries():
-            shown.add_row(*map(styled, _entry_row(entry, now())))
-        return shown
+    console = Console()
+
+    def table() -> "RenderableType":
+        at = now()
+        rows = [_entry_row(entry, at) for entry in entries()]
+        title = f"Reading order at {at.astimezone():%H:%M:%S}"
+        return table_of(_COLUMNS, rows, width=console.width, title=title)
 
     try:
-        with Live(table(), console=Console(), auto_refresh=False) as live:
+        with Live(table(), console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(_REFRESH_SECONDS)
                 live.update(table(), refresh=True)
@@ -124,9 +128,9 @@ def _print_study(view: StudyView) -> None:
     print_table(
         ("instance", "outcome", "probability", "reason", "detail"),
         [
-            (item.sop_instance_uid, found.outcome, percent(found.probability), found.reason, found.detail)
+            (short(item.sop_instance_uid), found.outcome, percent(found.probability), found.reason, found.detail)
             if (found := said.get(item.sop_instance_uid))
-            else (item.sop_instance_uid, "", "", "", "not read yet")
+            else (short(item.sop_instance_uid), "", "", "", "not read yet")
             for item in view.instances
         ],
     )

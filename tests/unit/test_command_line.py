@@ -47,6 +47,7 @@ AT = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
 STUDY = "1.2.826.0.1.3680043.8.498.7"
 IMAGE, REPORT = f"{STUDY}.1", f"{STUDY}.2"
 REPAIR = "PatientSex emptied: not one of M, F, O"
+SHORT_STUDY = f"…{STUDY[-12:]}"
 FILE = KeptFile(path="ab/ab.dcm", size=2, sha256="ab" * 32)
 SETUP = Setup(sha256="cd" * 32, document='{"model":{"version":"7"}}')
 TERMS = ClaimTerms(owner="test", stable_after=timedelta(0), lease=timedelta(minutes=1))
@@ -738,10 +739,32 @@ def test_what_is_between_brackets_stands_on_a_terminal_as_it_is(
     assert (accession in shown, said) == (True, "")
 
 
-def on_a_terminal(*arguments: str, cwd: Path, until: str) -> tuple[str, str]:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["audit", "query", "--action", "read"], [SHORT_STUDY, "2026-01-05 ", "positive", "probability=0.930000"]),
+        (["worklist"], [SHORT_STUDY, "ACC0001", "pneumonia positive, 93.0%"]),
+        (["worklist", "--watch"], [SHORT_STUDY, "ACC0001", "pneumonia positive, 93.0%"]),
+        (["studies", "show", SHORT_STUDY], [f"…{IMAGE[-12:]}", f"…{REPORT[-12:]}"]),
+        (["deliveries", "list"], [f"…{REPORT[-12:]}", "2026-01-05 "]),
+    ],
+    ids=str,
+)
+def test_uids_times_and_reasons_stand_whole_on_a_narrow_terminal(
+    arguments: list[str], words: list[str], folder: Path
+) -> None:
+    until = words[-1] if "--watch" in arguments else "the command ends"
+
+    shown, said = on_a_terminal(*arguments, cwd=folder, until=until, columns=80)
+
+    assert said == ""
+    assert [word for word in words if word not in shown] == []
+
+
+def on_a_terminal(*arguments: str, cwd: Path, until: str, columns: int = 250) -> tuple[str, str]:
     """What is on the terminal when these words are, or the command ends; and what went to stderr."""
     ours, theirs = os.openpty()
-    environment = {**os.environ, "COLUMNS": "250", "TERM": "xterm"}
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
     shown = ""
     with os.fdopen(ours, "rb", buffering=0) as terminal:
         line = [COMMAND, *arguments]
