@@ -130,6 +130,9 @@ def send(  # noqa: PLR0913 - one parameter for each option
     parcels, unfit = _parcels(_files([Path(path) for path in paths]))
     for line in unfit:
         typer.echo(line, err=True)
+    if not parcels:
+        message = f"nothing to send: no DICOM file in {', '.join(paths)}"
+        raise NotFound(message)
     is_quiet = not sys.stderr.isatty()
     outcomes = track(peer.send(parcels), total=len(parcels), description="sending", disable=is_quiet, console=None)
     refused = [outcome for outcome in outcomes if not outcome.is_accepted]

@@ -518,6 +518,17 @@ def test_what_is_not_dicom_holds_nothing_up_that_is(run: Run, tmp_path: Path) ->
     assert len(archive.instances) == 1
 
 
+@pytest.mark.parametrize("paths", [["empty"], ["text"], ["empty", "text"]], ids=str)
+def test_nobody_is_called_where_there_is_nothing_to_send(paths: list[str], run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("no instance", encoding="utf-8")
+
+    ended = run("send", "127.0.0.1", "1", *paths, cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.splitlines()[-1] == f"nothing to send: no DICOM file in {', '.join(paths)}"
+
+
 def test_results_that_cannot_be_written_end_with_1_before_anything_is_read(run: Run, tmp_path: Path) -> None:
     (tmp_path / "taken").write_bytes(b"")
 
