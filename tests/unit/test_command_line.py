@@ -553,6 +553,48 @@ def test_that_the_log_was_searched_is_in_it_even_where_nobody_reads_the_answer(
     assert searched["actor"] == "operator"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is there on Linux")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["deliveries", "list"],
+        ["audit", "query", "--limit", "100"],
+        ["audit", "query", "--json"],
+        ["audit", "export", "--format", "parquet"],
+        ["--version"],
+    ],
+    ids=str,
+)
+def test_a_full_disk_behind_stdout_ends_with_1_and_one_sentence(arguments: list[str], folder: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [COMMAND, *arguments], cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120
+        )
+
+    assert (ended.returncode, ended.stderr) == (1, "stdout cannot be written (No space left on device)\n")
+
+
+def test_a_closed_stdout_ends_with_1_and_one_sentence(folder: Path) -> None:
+    line = ["sh", "-c", f"{COMMAND} audit query >&-"]
+
+    ended = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+    assert (ended.returncode, ended.stderr) == (1, "stdout cannot be written (Bad file descriptor)\n")
+
+
+@pytest.mark.parametrize("arguments", [["audit", "query"], ["audit", "query", "--json"], ["worklist"]], ids=str)
+def test_a_reader_that_has_gone_is_told_nothing(arguments: list[str], folder: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with os.fdopen(writer, "wb") as nobody:
+        ended = subprocess.run(
+            [COMMAND, *arguments], cwd=folder, stdout=nobody, stderr=subprocess.PIPE, check=False, timeout=120
+        )
+
+    assert ended.stderr == b""
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
