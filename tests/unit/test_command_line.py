@@ -262,6 +262,26 @@ def test_an_echo_to_a_host_that_cannot_be_ends_with_2_and_says_so(run: Run) -> N
     assert ended.stderr.startswith("a host is an IP address, or a name of 253 characters at most")
 
 
+@pytest.mark.parametrize("verb", [["echo", "pacs"], ["send", "pacs", "film.dcm"]], ids=str)
+@pytest.mark.parametrize("option", [["+cf", "ca.pem"], ["+tls", "key.pem", "cert.pem"], ["-aec", "PACS"]], ids=str)
+def test_an_option_that_a_node_of_the_settings_would_not_heed_is_refused(
+    verb: list[str], option: list[str], run: Run, tmp_path: Path
+) -> None:
+    node = '[[nodes]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 1\n'
+    (tmp_path / "pacs-ai.toml").write_text(node, encoding="utf-8")
+
+    ended = run(*verb, *option, cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"pacs is a node of the settings, which say it: leave out {option[0]}\n"
+
+
+def test_tls_that_an_empty_option_asks_for_is_not_left_out(run: Run) -> None:
+    ended = run("echo", "127.0.0.1", "1", "+cf", "")
+
+    assert (ended.returncode, "+cf: empty" in ended.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
