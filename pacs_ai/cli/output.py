@@ -41,7 +41,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
             sys.stdout.write(f"# {title}\n")
         sys.stdout.write("\t".join(columns) + "\n")
         for row in rows:
-            sys.stdout.write("\t".join(_plain(cell) for cell in row) + "\n")
+            sys.stdout.write("\t".join(plain(cell) for cell in row) + "\n")
         return
     from rich.console import Console  # noqa: PLC0415 - scripts do not wait for it
 
@@ -109,8 +109,8 @@ def styled(cell: object) -> "Text":
     """A cell of a table as it stands, whatever brackets are in it."""
     from rich.text import Text  # noqa: PLC0415 - scripts do not wait for it
 
-    plain = _plain(cell)
-    return Text(plain, style=_STYLES.get(plain, ""))
+    words = plain(cell)
+    return Text(words, style=_STYLES.get(words, ""))
 
 
 def short(uid: str | None) -> str:
@@ -125,6 +125,6 @@ def percent(probability: float | None) -> str:
     return "" if probability is None else f"{probability:.1%}"
 
 
-def _plain(cell: object) -> str:
+def plain(cell: object) -> str:
     """Text without what a terminal obeys, or what ends a cell or a line: devices and nodes have written much of it."""
     return "" if cell is None else str(cell).translate(_CONTROL)

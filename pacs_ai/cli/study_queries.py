@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +19,7 @@ from pacs_ai.worklist import WorklistEntry, order
 
 from .deliveries import print_deliveries
 from .options import ConfigOption, JsonOption, settings_of
-from .output import percent, print_json, print_table, short, table_of
+from .output import percent, plain, print_json, print_table, short, table_of
 from .stores import StudyArgument, existing_database
 
 if TYPE_CHECKING:
@@ -114,16 +115,22 @@ def studies_show(
     if as_json:
         print_json([study_line(view, settings.data)])
     else:
-        _print_study(view)
+        _print_study(view, settings.data)
 
 
-def _print_study(view: StudyView) -> None:
+def _print_study(view: StudyView, data: Path) -> None:
     study = view.study
-    typer.echo(f"study     {study.study_instance_uid}")
-    typer.echo(f"state     {study.state}, revision {study.revision}{f' ({study.reason})' if study.reason else ''}")
-    typer.echo(f"outcome   {study.outcome or '-'} {percent(study.probability)}")
-    typer.echo(f"priority  {study.priority or '-'}: {'; '.join(study.priority_reasons)}")
-    typer.echo(f"received  {study.received_at.astimezone():%Y-%m-%d %H:%M:%S} from {study.calling_ae_title}")
+    read_at = f"{study.read_at.astimezone():%Y-%m-%d %H:%M:%S}" if study.read_at else "not by anybody yet"
+    for name, text in (
+        ("study", study.study_instance_uid),
+        ("accession", study.accession_number or "-"),
+        ("state", f"{study.state}, revision {study.revision}{f' ({study.reason})' if study.reason else ''}"),
+        ("outcome", f"{study.outcome or '-'} {percent(study.probability)}"),
+        ("priority", f"{study.priority or '-'}: {'; '.join(study.priority_reasons)}"),
+        ("received", f"{study.received_at.astimezone():%Y-%m-%d %H:%M:%S} from {study.calling_ae_title}"),
+        ("read", read_at),
+    ):
+        typer.echo(f"{name:<9} {plain(text)}")
     said = {item.sop_instance_uid: item for item in view.outcomes}
     print_table(
         ("instance", "outcome", "probability", "reason", "detail"),
@@ -135,7 +142,9 @@ def _print_study(view: StudyView) -> None:
         ],
     )
     for event in view.repairs:
-        typer.echo(f"repaired  {event.sop_instance_uid}: {event.detail}")
+        typer.echo(f"repaired  {event.sop_instance_uid}: {plain(event.detail)}")
+    for item in view.objects:
+        typer.echo(f"{item.kind:<9} {item.sop_instance_uid} in {data / 'instances' / item.file.path}")
     print_deliveries(view.deliveries)
 
 

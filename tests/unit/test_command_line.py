@@ -721,8 +721,23 @@ def test_a_study_is_shown_with_all_that_is_known_of_it(run: Run, folder: Path) -
     assert [(item["node"], item["state"]) for item in study["deliveries"]] == [("pacs", "PENDING")]
     assert study["objects"][0]["path"] == "pacs-ai-data/instances/ab/ab.dcm"
     assert study["repairs"] == [{"sop_instance_uid": IMAGE, "detail": REPAIR}]
-    assert f"repaired  {IMAGE}: {REPAIR}" in run("studies", "show", STUDY).stdout
     assert (folder / "pacs-ai-data").is_dir()
+
+
+def test_a_study_is_shown_to_people_with_its_objects_and_whether_somebody_has_read_it(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "pacs-ai-data", tmp_path / "pacs-ai-data")
+
+    unread = run("studies", "show", STUDY, cwd=tmp_path).stdout
+    run("studies", "mark-read", STUDY, cwd=tmp_path)
+    read = run("studies", "show", STUDY, cwd=tmp_path).stdout
+
+    assert f"repaired  {IMAGE}: {REPAIR}" in unread
+    assert f"report    {REPORT} in pacs-ai-data/instances/ab/ab.dcm\n" in unread
+    assert "accession ACC0001\n" in unread
+    assert "read      not by anybody yet\n" in unread
+    assert f"read      {datetime.now().astimezone():%Y-%m-%d}" in read
 
 
 def test_the_outbox_is_changed_by_an_object_a_node_or_a_study(run: Run, folder: Path, tmp_path: Path) -> None:
