@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pacs_ai_storage.ledger import Ledger
-from pacs_ai_storage.views import StudyView, show_study, unread_studies
+from pacs_ai_storage.records import StudyRecord, StudyState
+from pacs_ai_storage.views import StudyFilter, StudyView, list_studies, show_study, unread_studies
 
-from pacs_ai.lines.studies import entry_line, study_line, waiting_study
+from pacs_ai.lines.studies import entry_line, record_line, study_line, waiting_study
 from pacs_ai.naming import one_study
 from pacs_ai.policies import priority_policy
 from pacs_ai.requeueing import requeue
@@ -18,9 +19,10 @@ from pacs_ai.stores import now
 from pacs_ai.worklist import WorklistEntry, order
 
 from .deliveries import print_deliveries
-from .options import ConfigOption, JsonOption, settings_of
+from .options import MOST_ROWS, ConfigOption, JsonOption, settings_of
 from .output import percent, plain, print_json, print_table, short, table_of
 from .stores import StudyArgument, existing_database
+from .times import Time, instant
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,8 +35,9 @@ def add_to(app: typer.Typer) -> None:
     """The verbs are part of the command."""
     app.command()(worklist)
     studies = typer.Typer(
-        help="One study: everything known of it, marked as read, or read again.", no_args_is_help=True
+        help="Studies: listed, shown with all that is known, marked as read, or read again.", no_args_is_help=True
     )
+    studies.command("list")(studies_list)
     studies.command("show")(studies_show)
     studies.command("mark-read")(studies_mark_read)
     studies.command("requeue")(studies_requeue)
@@ -97,6 +100,41 @@ def _entry_row(entry: WorklistEntry, at: datetime) -> tuple[object, ...]:
         study.accession_number,
         short(study.study_instance_uid),
         f"waited past its limit; {reasons}" if entry.is_overdue else reasons,
+    )
+
+
+def studies_list(  # noqa: PLR0913 - one parameter for each option
+    config: ConfigOption = None,
+    state: Annotated[StudyState | None, typer.Option(help="Only this state.", case_sensitive=False)] = None,
+    since: Time = None,
+    until: Time = None,
+    accession: Annotated[str | None, typer.Option(help="Accession number.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="The newest so many.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """The newest studies that match, read or not, oldest of them first; times are those of the first instance."""
+    wanted = StudyFilter(state=state, since=instant(since), until=instant(until), accession_number=accession)
+    with existing_database(settings_of(config)) as database, database.read() as connection:
+        found = list_studies(connection, wanted, limit=limit)
+    if as_json:
+        print_json(record_line(study) for study in found)
+    else:
+        print_table(
+            ("received", "state", "outcome", "probability", "accession", "study", "from", "reason"),
+            [_study_row(study) for study in found],
+        )
+
+
+def _study_row(study: StudyRecord) -> tuple[object, ...]:
+    return (
+        f"{study.received_at.astimezone():%Y-%m-%d %H:%M:%S}",
+        study.state,
+        study.outcome,
+        percent(study.probability),
+        study.accession_number,
+        short(study.study_instance_uid),
+        study.calling_ae_title,
+        study.reason,
     )
 
 

@@ -124,7 +124,7 @@ def _add_worklist(pages: APIRouter, show: Html, office: Office) -> None:
 def _add_outbox(pages: APIRouter, show: Html, office: Office) -> None:
     @pages.get("/deliveries")
     def outbox(state: DeliveryState | None = None, node: Words | None = None) -> Response:
-        found = office.deliveries(node=node, state=state, limit=_MOST, skip=0)
+        found = office.deliveries(Choice(node=node), state=state, limit=_MOST, skip=0)
         return show("deliveries", found=found, states=list(DeliveryState), state=state, node=node, most=_MOST)
 
     @pages.post("/deliveries/retry")

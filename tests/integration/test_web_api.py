@@ -171,7 +171,10 @@ def test_the_first_and_the_last_time_of_the_calendar_can_be_asked_for(client: Te
 
 @pytest.mark.parametrize("number", [2**63, -1, "9" * 5000])
 def test_a_cursor_that_no_database_counts_to_is_a_problem(client: TestClient, number: int | str) -> None:
-    cursors = {"audit": f"2026-01-05T10:30:00+00:00~{number}", "deliveries": str(number), "worklist": str(number)}
+    cursors = {
+        "audit": f"2026-01-05T10:30:00+00:00~{number}",
+        **dict.fromkeys(("deliveries", "worklist", "studies"), str(number)),
+    }
 
     for path, cursor in cursors.items():
         status, detail = problem_of(client, "GET", f"/api/v1/{path}", params={"cursor": cursor})
@@ -251,6 +254,51 @@ def test_pages_of_the_outbox_follow_one_another(client: TestClient, database: Da
         cursor = page["next_cursor"]
 
     assert len(found) == len(set(found)) == 6
+
+
+@pytest.mark.parametrize(
+    ("wanted", "number"),
+    [
+        ({}, 5),
+        ({"state": "RECEIVING"}, 5),
+        ({"state": "READY"}, 0),
+        ({"accession": "ACC0001"}, 5),
+        ({"accession": "ACC0002"}, 0),
+        ({"since": "2026-01-05T10:30:01Z"}, 0),
+        ({"until": "2026-01-05T10:30:01Z"}, 5),
+    ],
+)
+def test_studies_are_listed_page_by_page(
+    client: TestClient, database: Database, wanted: dict[str, str], number: int
+) -> None:
+    ledger = Ledger(database)
+    for image in range(5):
+        ledger.record(arrived(image, study=f"1.2.{image}"))
+
+    found, cursor = [], "0"
+    while cursor is not None:
+        page = client.get("/api/v1/studies", params={"limit": 2, "cursor": cursor, **wanted}).json()
+        found += [study["study_instance_uid"] for study in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert len(found) == len(set(found)) == number
+
+
+def test_deliveries_are_listed_by_the_names_by_which_they_are_retried(client: TestClient, database: Database) -> None:
+    bring_to(StudyState.READY, database)
+
+    found = [items(client.get("/api/v1/deliveries", params={"id": name})) for name in (STUDY, "ACC0001")]
+
+    assert [{item["study_instance_uid"] for item in one} for one in found] == [{STUDY}, {STUDY}]
+    assert problem_of(client, "GET", "/api/v1/deliveries", params={"id": "9.9.9"})[0] == 404
+
+
+@pytest.mark.parametrize("path", ["worklist", "studies", "deliveries", "audit"])
+@ON_SQLITE
+def test_a_parameter_that_is_none_is_refused(client: TestClient, path: str) -> None:
+    status, detail = problem_of(client, "GET", f"/api/v1/{path}", params={"limt": "1"})
+
+    assert (status, detail.startswith("limt")) == (422, True)
 
 
 @pytest.mark.parametrize("named", [{}, {"named": "study", "study": STUDY}])

@@ -59,8 +59,9 @@ QUERIES = [
     ["audit", "named", "delete", "readings"],
     ["audit", "show", STUDY],
     ["worklist"],
+    ["studies", "list"],
     ["studies", "show", STUDY],
-    ["deliveries", "list"],
+    ["deliveries", "list", STUDY],
     ["config", "check"],
     ["config", "show"],
     ["model", "show"],
@@ -724,6 +725,34 @@ def test_a_study_is_shown_with_all_that_is_known_of_it(run: Run, folder: Path) -
     assert (folder / "pacs-ai-data").is_dir()
 
 
+@pytest.mark.parametrize(
+    ("wanted", "number"),
+    [
+        ([], 1),
+        (["--state", "ready"], 1),
+        (["--state", "failed"], 0),
+        (["--accession", "ACC0001", "--since", "2026-01-01", "--until", "2026-02-01"], 1),
+        (["--accession", "ACC0002"], 0),
+        (["--since", "2026-02-01"], 0),
+        (["--until", "2026-01-01"], 0),
+    ],
+    ids=str,
+)
+def test_studies_are_listed_by_state_time_and_accession_number(wanted: list[str], number: int, run: Run) -> None:
+    found = lines(run("studies", "list", "--json", *wanted).stdout)
+
+    assert [study["study_instance_uid"] for study in found] == [STUDY] * number
+    assert len(run("studies", "list", *wanted).stdout.splitlines()) == 1 + number
+
+
+@pytest.mark.parametrize("name", [REPORT, STUDY, f"…{REPORT[-12:]}", "ACC0001"])
+def test_deliveries_are_listed_by_the_names_by_which_they_are_retried(name: str, run: Run) -> None:
+    found = lines(run("deliveries", "list", name, "--json").stdout)
+
+    assert [item["sop_instance_uid"] for item in found] == [REPORT]
+    assert run("deliveries", "list", "1.2.3").returncode == 3
+
+
 def test_a_study_is_shown_to_people_with_its_objects_and_whether_somebody_has_read_it(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:
@@ -834,7 +863,8 @@ def test_what_is_between_brackets_stands_on_a_terminal_as_it_is(
         (["worklist"], [SHORT_STUDY, "ACC0001", "pneumonia positive, 93.0%"]),
         (["worklist", "--watch"], [SHORT_STUDY, "ACC0001", "pneumonia positive, 93.0%"]),
         (["studies", "show", SHORT_STUDY], [f"…{IMAGE[-12:]}", f"…{REPORT[-12:]}"]),
-        (["deliveries", "list"], [f"…{REPORT[-12:]}", "2026-01-05 "]),
+        (["studies", "list"], [SHORT_STUDY, "ACC0001", "2026-01-05 ", "READY"]),
+        (["deliveries", "list"], [SHORT_STUDY, f"…{REPORT[-12:]}", "2026-01-05 "]),
     ],
     ids=str,
 )
