@@ -81,10 +81,15 @@ def deliveries_list(
     as_json: JsonOption = False,
 ) -> None:
     """What went to which node, what waits, and why."""
-    with existing_database(settings_of(config)) as database:
+    settings = settings_of(config)
+    with existing_database(settings) as database:
         choice = chosen_deliveries(database, name, node)
         with database.read() as connection:
             found = list_deliveries(connection, **asdict(choice), state=state, limit=limit)
+            is_known = any(known.name == node for known in settings.nodes)
+            if node and not is_known and not list_deliveries(connection, node=node, limit=1):
+                message = f"no delivery and no node of the settings is named {node}"
+                raise NotFound(message)
     if as_json:
         print_json(delivery_line(item) for item in found)
     else:

@@ -14,6 +14,7 @@ from pacs_ai_storage.views import StudyFilter, StudyView, list_studies, show_stu
 from pacs_ai.lines.studies import entry_line, record_line, study_line, waiting_study
 from pacs_ai.naming import one_study
 from pacs_ai.policies import priority_policy
+from pacs_ai.questions import must_be_in_order
 from pacs_ai.requeueing import requeue
 from pacs_ai.stores import now
 from pacs_ai.worklist import WorklistEntry, order
@@ -114,6 +115,7 @@ def studies_list(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """The newest studies that match, read or not, oldest of them first; times are those of the first instance."""
     wanted = StudyFilter(state=state, since=instant(since), until=instant(until), accession_number=accession)
+    must_be_in_order(wanted.since, wanted.until)
     with existing_database(settings_of(config)) as database, database.read() as connection:
         found = list_studies(connection, wanted, limit=limit)
     if as_json:

@@ -21,6 +21,7 @@ from pacs_ai.lines.deliveries import delivery_line
 from pacs_ai.lines.events import event_line
 from pacs_ai.lines.studies import entry_line, record_line, study_line
 from pacs_ai.naming import chosen_deliveries
+from pacs_ai.questions import must_be_in_order
 
 from .news import Broadcast, News
 from .office import Office
@@ -92,7 +93,8 @@ class StudyQuestion(PagedQuestion):
     accession: Words | None = Field(None, description="Accession Number")
 
     def filter(self) -> StudyFilter:
-        """The same for the ledger."""
+        """The same for the ledger; raises WrongUsage where nothing can be meant."""
+        must_be_in_order(self.since, self.until)
         return StudyFilter(state=self.state, since=self.since, until=self.until, accession_number=self.accession)
 
 
@@ -111,7 +113,7 @@ class AuditQuestion(BaseModel):
 
     since: Moment | None = None
     until: Moment | None = None
-    study: Words | None = Field(None, description="Study Instance UID")
+    study: Words | None = Field(None, description="Study Instance UID, the end of it, or accession number")
     instance: Words | None = Field(None, description="SOP Instance UID")
     accession: Words | None = Field(None, description="Accession Number")
     action: Words | None = Field(None, description="receive, claim, read, refuse, repair, build, deliver, …")

@@ -131,7 +131,7 @@ def show_study(connection: Connection, study_instance_uid: str) -> StudyView | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyFilter:
-    """Which studies are meant; None asks for any. Times are those at which the first instance came."""
+    """Which studies are meant; None asks for any. Times are those of the first instance, `until` is past the last."""
 
     state: str | None = None
     since: datetime | None = None
@@ -144,7 +144,7 @@ def list_studies(connection: Connection, wanted: StudyFilter, *, limit: int, ski
     conditions = [
         studies.c.state == wanted.state if wanted.state else None,
         studies.c.received_at >= wanted.since if wanted.since else None,
-        studies.c.received_at <= wanted.until if wanted.until else None,
+        studies.c.received_at < wanted.until if wanted.until else None,
         studies.c.accession_number == wanted.accession_number if wanted.accession_number else None,
     ]
     statement = select(studies).where(*(condition for condition in conditions if condition is not None))

@@ -155,6 +155,35 @@ def test_a_question_that_is_none_is_a_problem_that_names_the_field(
     assert detail.startswith(next(iter(wanted)))
 
 
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("audit", {"since": "2026-02-01", "until": "2026-01-01"}),
+        ("audit", {"min_probability": "0.9", "max_probability": "0.1"}),
+        ("studies", {"since": "2026-02-01", "until": "2026-01-01"}),
+    ],
+)
+@ON_SQLITE
+def test_limits_between_which_nothing_can_be_are_a_problem(
+    client: TestClient, path: str, wanted: dict[str, str]
+) -> None:
+    status, detail = problem_of(client, "GET", f"/api/v1/{path}", params=wanted)
+
+    assert (status, "nothing is between them" in detail) == (400, True)
+
+
+def test_events_of_a_study_are_found_by_each_of_its_names(client: TestClient, database: Database) -> None:
+    bring_to(StudyState.DELIVERED, database)
+    refused = AuditEvent(at=AT, actor="X", action="refuse-receive", study_instance_uid="9.9.1")
+    Ledger(database).note(refused)
+
+    found = [len(items(client.get("/api/v1/audit", params={"study": name}))) for name in (STUDY, "8.7", "ACC0001")]
+
+    assert found[0] == found[1] == found[2] > 0
+    assert len(items(client.get("/api/v1/audit", params={"study": "9.9.1"}))) == 1
+    assert problem_of(client, "GET", "/api/v1/audit", params={"study": "9.9.2"})[0] == 404
+
+
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_time_out_of_every_calendar_is_a_problem_that_names_the_field(client: TestClient, at: str) -> None:
     for wanted in ({"since": at}, {"until": at}, {"cursor": f"{at}~1"}):
