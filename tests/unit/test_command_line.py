@@ -682,6 +682,13 @@ def test_a_time_before_the_calendar_is_wrong_usage(folder: Path) -> None:
     assert (ended.returncode, "out of the calendar" in ended.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("size", ["99999x99999", "16385x8192"])
+def test_films_larger_than_a_machine_can_hold_are_wrong_usage(size: str, run: Run) -> None:
+    ended = run("simulate", "--to", "A@127.0.0.1:1", "--size", size)
+
+    assert (ended.returncode, "256 MB" in ended.stderr) == (2, True)
+
+
 def test_a_folder_that_cannot_be_asked_for_is_told_in_a_sentence(run: Run, tmp_path: Path) -> None:
     (tmp_path / "pacs-ai.toml").write_text(f'data = "/{"n" * 300}"\n', encoding="utf-8")
 
