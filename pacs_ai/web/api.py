@@ -54,6 +54,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "The token is missing or wrong",
         403: "Not from this page or under this name",
         404: "There is no such study or delivery",
+        409: "The study is in no state for that",
         422: "A part of the request is not what it has to be",
         503: "The ledger does not answer, or too many listen",
     }.items()

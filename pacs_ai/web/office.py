@@ -67,7 +67,7 @@ class Office:
         self.ledger.mark_read(one_study(self.database, name), self.now())
 
     def requeue(self, name: str, *, force: bool) -> None:
-        """The study is read again; raises NotFound where it cannot be."""
+        """The study is read again; raises NotFound, or NotInThatState where it cannot be."""
         requeue(self.ledger, one_study(self.database, name), self.now(), force=force)
 
     def ask(self, given: audit.AuditFilter, named: str | None) -> tuple[Question, Answer]:

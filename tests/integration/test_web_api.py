@@ -73,7 +73,8 @@ def test_a_study_is_marked_as_read_and_read_again(client: TestClient, database: 
     not_failed = problem_of(client, "POST", f"/api/v1/studies/{STUDY}/requeue", json={})
     again = client.post(f"/api/v1/studies/{STUDY}/requeue", json={"force": True})
 
-    assert (read.status_code, left, not_failed[0], again.status_code) == (204, [], 404, 204)
+    assert (read.status_code, left, not_failed[0], again.status_code) == (204, [], 409, 204)
+    assert problem_of(client, "POST", "/api/v1/studies/9.9.9/requeue", json={})[0] == 404
     assert ("mark-read", None) in [(action, None) for action, _ in actions(database)]
     assert seen(database).study.state is StudyState.RECEIVING
 
