@@ -255,7 +255,25 @@ def test_an_echo_to_nobody_ends_with_4_and_says_so(run: Run) -> None:
         ended = run("echo", "127.0.0.1", port, "-aec", "PACS")
 
     assert (ended.returncode, ended.stdout) == (4, "")
-    assert f"PACS@127.0.0.1:{port} cannot be reached" in ended.stderr
+    assert f"PACS@127.0.0.1:{port} cannot be reached: the connection is refused" in ended.stderr
+
+
+def test_an_echo_to_what_does_not_speak_dicom_says_that_it_was_connected(run: Run) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        ended = run("echo", "127.0.0.1", str(mute.getsockname()[1]), "-ta", "1")
+
+    assert ended.returncode == 4
+    assert "is connected and did not answer the association request; does it speak DICOM" in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full queue of connections drops the next one on Linux")
+def test_an_echo_to_what_takes_no_connection_says_how_long_it_was_waited_for(run: Run) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full, closing(socket.socket()) as waiting:
+        waiting.connect(full.getsockname())
+        ended = run("echo", "127.0.0.1", str(full.getsockname()[1]), "-to", "1", "-ta", "1")
+
+    assert ended.returncode == 4
+    assert "cannot be reached: no connection within 1 s" in ended.stderr
 
 
 def test_an_echo_to_a_host_that_cannot_be_ends_with_2_and_says_so(run: Run) -> None:
