@@ -359,6 +359,26 @@ def test_a_port_that_somebody_else_has_ends_with_1_and_one_sentence(
     assert sentence.endswith("; is another service on it?")
 
 
+def test_serve_says_what_it_runs_with_and_when_it_has_ended(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    (tmp_path / "pacs-ai.toml").write_text(f'[dicom]\nhost = "127.0.0.1"\nport = {port}\n', encoding="utf-8")
+    said = ""
+    with subprocess.Popen([COMMAND, "serve"], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        patience = Timer(60, process.kill)
+        patience.start()
+        assert process.stderr is not None
+        while "has started" not in said and (line := process.stderr.readline()):
+            said += line
+        process.terminate()
+        last = process.stderr.read().splitlines()[-1]
+        patience.cancel()
+
+    assert process.returncode == 0
+    assert f"pacs-ai {__version__} has started: pacs-ai.toml, data in {tmp_path / 'pacs-ai-data'}\n" in said
+    assert last.endswith("pacs_ai.cli.running: stopped")
+
+
 def test_an_address_of_another_machine_is_not_taken_for_a_port_in_use(run: Run, tmp_path: Path) -> None:
     (tmp_path / "pacs-ai.toml").write_text('[dicom]\nhost = "192.0.2.1"\n', encoding="utf-8")
 
