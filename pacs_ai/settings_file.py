@@ -16,6 +16,8 @@ from .settings import PREFIX, Settings
 
 # Of `pacs-ai-train`, which may be set where a service is started.
 _OTHERS = frozenset({"PACS_AI_WEIGHTS"})
+# An error may hide another of the same section.
+_MOST_ROUNDS = 4
 # What pydantic says in the words of Python.
 _SHAPES = {
     "tuple_type": "a list is wanted here",
@@ -36,6 +38,32 @@ def load_settings(path: Path | None) -> Settings:
         said = ", ".join(unread) or f"environment ({error})"
         message = f'{said}: lists and sections are written as JSON, such as ["ONE", "TWO"]'
         raise SettingsError(message) from error
+
+
+def load_what_is_right(path: Path | None) -> Settings | None:
+    """The settings without what is wrong in the file, so that the rest can be looked at; None where nothing is left."""
+    try:
+        document = _read_toml(path)
+        for _ in range(_MOST_ROUNDS):
+            try:
+                return Settings(**document)
+            except ValidationError as error:
+                for found in error.errors():
+                    _leave_out(document, tuple(found["loc"]))
+    except (SettingsError, UnreadableSource):
+        return None
+    return None
+
+
+def _leave_out(document: dict[str, Any], location: tuple[int | str, ...]) -> None:
+    """The document has nothing at that place, or at the nearest above it that it has; a list goes as a whole."""
+    inner: Any = document
+    for part in location[:-1]:
+        if not isinstance(inner.get(part), dict):
+            inner.pop(part, None)
+            return
+        inner = inner[part]
+    inner.pop(location[-1], None)
 
 
 def _check_environment() -> None:

@@ -187,6 +187,22 @@ def test_wrong_settings_end_with_2_and_a_line_for_each_problem(run: Run, tmp_pat
     assert "Traceback" not in ended.stderr
 
 
+def test_every_problem_of_the_settings_is_told_at_once(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_bytes(b"")
+    path = tmp_path / "wrong.toml"
+    path.write_text(
+        'data = "taken/data"\n[dicom]\nprot = 104\n[http]\nhost = "0.0.0.0"\n[model]\npath = "nowhere"\n'
+        '[[nodes]]\nname = "web"\nurl = "https://pacs.example/dicom-web"\ntoken_env = "NOT_SET_ANYWHERE"\n',
+        encoding="utf-8",
+    )
+
+    ended = run("config", "check", "-c", path, cwd=tmp_path)
+
+    said = [line.removeprefix(f"{path}: ").split(": ")[0] for line in ended.stderr.splitlines()]
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert sorted(said) == ["data", "dicom.prot", "http", "model.path", "nodes.0.token_env"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
