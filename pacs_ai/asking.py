@@ -1,6 +1,6 @@
 """Questions that are put to the audit log of a database, and its answers."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from pacs_ai_storage import audit
@@ -11,20 +11,35 @@ from pacs_ai_storage.named_queries import saved_queries
 from pacs_ai_storage.records import AuditEvent
 
 from .errors import WrongUsage
+from .naming import study_of_the_log
 from .questions import BuiltIn, Options, Question, narrowed, question
 
+_OPTIONS = {
+    "study_instance_uid": "study",
+    "sop_instance_uid": "instance",
+    "accession_number": "accession",
+    "patient_id": "patient",
+    "calling_ae_title": "calling_ae",
+}
 Answer = list[AuditEvent] | list[NotAnalysed]
+
+
+def empty_options(given: AuditFilter) -> list[str]:
+    """The options that ask for an empty word, by the names that people know them by."""
+    return [_OPTIONS.get(name, name) for name, value in asdict(given).items() if value == ""]
 
 
 def put(database: Database, given: AuditFilter, limit: int | None, named: str | None) -> Question:
     """The question of these options, and of the query of that name; raises WrongUsage where there is none.
 
-    An option that is empty is a mistake, as of a pipe that broke: it asks for nothing, and never for everything.
+    An option that is empty is a mistake, as of a pipe that broke: it asks for nothing, and never for everything. A
+    study is named as everywhere; NotFound where nothing has that name, or several have.
     """
-    empty = [name for name, value in asdict(given).items() if value == ""]
-    if empty:
+    if empty := empty_options(given):
         message = f"empty: {', '.join(empty)}; say what to look for, or leave it out"
         raise WrongUsage(message)
+    if given.study_instance_uid is not None:
+        given = replace(given, study_instance_uid=study_of_the_log(database, given.study_instance_uid))
     saved: dict[str, Options] = {}
     if named is not None:
         with database.read() as connection:

@@ -36,6 +36,7 @@ def at_once(step: Callable[[], None]) -> None:
     step()
 
 
+_LONGEST_REASON = 200
 # An archive may answer before it has indexed an instance; also, what is sent together is asked for together.
 FIRST_PROOF = timedelta(seconds=1)
 
@@ -182,9 +183,15 @@ def wait_for_node(
     absence = now - (outbox.away_since(node) or now)
     until = now + max(retry.pause_after(absence), at_least or timedelta())
     given_up = outbox.hold(node, until, now, detail, queued_after=now - retry.give_up_after)
-    log.warning("node %s is away; what is due to it waits until %s", node, f"{until.astimezone():%Y-%m-%d %H:%M:%S}")
+    at = f"{until.astimezone():%Y-%m-%d %H:%M:%S}"
+    log.warning("node %s is away; what is due to it waits until %s: %s", node, at, _printable(detail))
     if given_up:
         _log_given_up(given_up, node)
+
+
+def _printable(detail: str) -> str:
+    """Of what a node may have said, no more than a line of the log holds and nothing that a terminal obeys."""
+    return "".join(character if character.isprintable() else " " for character in detail[:_LONGEST_REASON])
 
 
 def try_later(

@@ -23,6 +23,10 @@ class NotFound(PacsAiError):
     exit_code = 3
 
 
+class NotInThatState(NotFound):
+    """What was asked for is there, and in no state to be done with as asked."""
+
+
 class PeerUnreachable(PacsAiError):
     """A node that could not be reached or took nothing; `retry_after` is how long it asks to be left alone.
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from pacs_ai_storage import audit
+from pacs_ai_storage.audit import AuditFilter
 from pacs_ai_storage.database import Database
 from pacs_ai_storage.outbox import Choice
 from pacs_ai_storage.views import Named, named
@@ -15,6 +17,17 @@ def one_study(database: Database, name: str) -> str:
         found = named(connection, name, with_objects=False)
     _must_be_one(found, name)
     return found.studies[0]
+
+
+def study_of_the_log(database: Database, name: str) -> str:
+    """The same, or the UID of a study of which nothing but events is there: no instance of it was taken in."""
+    try:
+        return one_study(database, name)
+    except NotFound:
+        with database.read() as connection:
+            if audit.query(connection, AuditFilter(study_instance_uid=name, limit=1)):
+                return name
+        raise
 
 
 def chosen_deliveries(database: Database, name: str | None, node: str | None) -> Choice:

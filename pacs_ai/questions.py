@@ -50,7 +50,7 @@ class Question:
 def question(given: AuditFilter, limit: int | None, named: str | None, saved: Mapping[str, Options]) -> Question:
     """The question that these options ask; they go before those of the kept query `named`.
 
-    Raises WrongUsage where there is no question of that name.
+    Raises WrongUsage where there is no question of that name, or nothing can ever answer it.
     """
     options = {**_options(given), **({_LIMIT: limit} if limit else {})}
     if named is not None and named in saved:
@@ -61,7 +61,23 @@ def question(given: AuditFilter, limit: int | None, named: str | None, saved: Ma
         raise WrongUsage(message)
     kept: Options = {**options, **({_NAMED: named} if named else {})}
     wanted = replace(_filter(options, given.patient_id), before=given.before)
+    _must_be_possible(wanted)
     return Question(wanted=wanted, built_in=BuiltIn(named) if named else None, given=kept)
+
+
+def must_be_in_order(since: datetime | None, until: datetime | None) -> None:
+    """Raises WrongUsage where no time is between the two."""
+    if since and until and since > until:
+        message = f"since {since.isoformat()} is after until {until.isoformat()}: nothing is between them"
+        raise WrongUsage(message)
+
+
+def _must_be_possible(wanted: AuditFilter) -> None:
+    must_be_in_order(wanted.since, wanted.until)
+    least, greatest = wanted.least_probability, wanted.greatest_probability
+    if least is not None and greatest is not None and least > greatest:
+        message = f"the least probability, {least}, is above the greatest, {greatest}: nothing is between them"
+        raise WrongUsage(message)
 
 
 def may_be_saved(asked: Question, name: str) -> None:

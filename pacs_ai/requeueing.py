@@ -4,11 +4,11 @@ from datetime import datetime
 
 from pacs_ai_storage.ledger import Ledger
 
-from .errors import NotFound
+from .errors import NotInThatState
 
 
 def requeue(ledger: Ledger, study_instance_uid: str, now: datetime, *, force: bool) -> None:
-    """A FAILED study waits to be read, with `force` any that was read; raises NotFound with the reason where not."""
+    """A FAILED study waits to be read, with `force` any that was read; raises NotInThatState, saying why."""
     if ledger.requeue(study_instance_uid, now) or (force and ledger.read_again(study_instance_uid, now)):
         return
     why = (
@@ -17,4 +17,4 @@ def requeue(ledger: Ledger, study_instance_uid: str, now: datetime, *, force: bo
         else "is not FAILED; to force it reads any study again"
     )
     message = f"study {study_instance_uid} {why}"
-    raise NotFound(message)
+    raise NotInThatState(message)

@@ -1,6 +1,7 @@
 """Settings as they are read: one TOML file and the environment, and each problem in a sentence that names its place."""
 
 import difflib
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -15,6 +16,8 @@ from .settings import PREFIX, Settings
 
 # Of `pacs-ai-train`, which may be set where a service is started.
 _OTHERS = frozenset({"PACS_AI_WEIGHTS"})
+# An error may hide another of the same section.
+_MOST_ROUNDS = 4
 # What pydantic says in the words of Python.
 _SHAPES = {
     "tuple_type": "a list is wanted here",
@@ -31,8 +34,36 @@ def load_settings(path: Path | None) -> Settings:
     except ValidationError as error:
         raise SettingsError("\n".join(_problems(error, path))) from error
     except UnreadableSource as error:
-        message = f"environment: {error}; lists such as PACS_AI_NODES are written as JSON"
+        unread = [f"environment variable {name}" for name in os.environ if _is_list_without_json(name)]
+        said = ", ".join(unread) or f"environment ({error})"
+        message = f'{said}: lists and sections are written as JSON, such as ["ONE", "TWO"]'
         raise SettingsError(message) from error
+
+
+def load_what_is_right(path: Path | None) -> Settings | None:
+    """The settings without what is wrong in the file, so that the rest can be looked at; None where nothing is left."""
+    try:
+        document = _read_toml(path)
+        for _ in range(_MOST_ROUNDS):
+            try:
+                return Settings(**document)
+            except ValidationError as error:
+                for found in error.errors():
+                    _leave_out(document, tuple(found["loc"]))
+    except (SettingsError, UnreadableSource):
+        return None
+    return None
+
+
+def _leave_out(document: dict[str, Any], location: tuple[int | str, ...]) -> None:
+    """The document has nothing at that place, or at the nearest above it that it has; a list goes as a whole."""
+    inner: Any = document
+    for part in location[:-1]:
+        if not isinstance(inner.get(part), dict):
+            inner.pop(part, None)
+            return
+        inner = inner[part]
+    inner.pop(location[-1], None)
 
 
 def _check_environment() -> None:
@@ -43,6 +74,27 @@ def _check_environment() -> None:
             problem = _problem((section,), "extra_forbidden", "")
             message = f"environment variable {name}: {problem}"
             raise SettingsError(message)
+
+
+def _is_list_without_json(name: str) -> bool:
+    """Whether the variable is a setting that is a list or a section, and its value no JSON."""
+    if not name.upper().startswith(PREFIX):
+        return False
+    *sections, key = name[len(PREFIX) :].lower().split("__")
+    model: Any = Settings
+    for section in sections:
+        models = _sections_of(model.model_fields[section].annotation) if section in model.model_fields else []
+        if not models:
+            return False
+        model = models[0]
+    field = model.model_fields.get(key)
+    if field is None or not (get_origin(field.annotation) is tuple or _sections_of(field.annotation)):
+        return False
+    try:
+        json.loads(os.environ[name])
+    except ValueError:
+        return True
+    return False
 
 
 def _read_toml(path: Path | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pacs_ai_storage.database import Database, sqlite_url
 from pacs_ai_storage.durable import make_folder
@@ -44,6 +45,17 @@ def make_data_folder(data: Path) -> None:
     """The folder is there, for its owner alone if it was not; SettingsError where it cannot be."""
     with _usable(data):
         make_folder(data)
+
+
+def data_problems(data: Path) -> list[str]:
+    """Why the folder cannot be there or be written to; nothing is there afterwards that was not before."""
+    try:
+        with _usable(data):
+            nearest = next(folder for folder in (data.resolve(), *data.resolve().parents) if folder.exists())
+            TemporaryDirectory(prefix=".pacs-ai-check-", dir=nearest).cleanup()
+    except SettingsError as error:
+        return [str(error)]
+    return []
 
 
 @contextmanager

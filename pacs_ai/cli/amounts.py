@@ -11,6 +11,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h)?")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|m|min|h)")
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
+_BYTES_OF_PIXEL, _MOST_BYTES = 2, 256 * 1024**2
 _PEER = re.compile(r"(?P<ae_title>[^@]{1,16})@(?P<host>.+):(?P<port>\d{1,5})")
 
 
@@ -30,9 +31,13 @@ def per_second_of(words: str) -> float:
 
 
 def size_of(words: str) -> tuple[int, int]:
-    """2500x2048 as rows and columns."""
+    """2500x2048 as rows and columns, of no more pixels than a machine has memory for."""
     found = _match(_SIZE, words, "rows and columns such as 2500x2048")
-    return int(found[1]), int(found[2])
+    rows, columns = int(found[1]), int(found[2])
+    if rows * columns * _BYTES_OF_PIXEL > _MOST_BYTES:
+        message = f"{words!r} is more than the {_MOST_BYTES // 1024**2} MB of pixels that one film may have"
+        raise typer.BadParameter(message)
+    return rows, columns
 
 
 def peer_of(words: str) -> Node:

@@ -14,7 +14,7 @@ from pacs_ai_storage.versions import WrittenByNewerVersion
 from pacs_ai import __version__
 from pacs_ai.errors import PacsAiError
 
-from . import checks, deliveries, doctor, files, log_proofs, log_queries, running, simulating, study_queries
+from . import checks, deliveries, doctor, files, log_proofs, log_queries, running, simulating, stdout, study_queries
 
 app = typer.Typer(
     name="pacs-ai",
@@ -54,18 +54,33 @@ def main() -> None:
     """Exit codes: 0 done, 1 something failed, 2 wrong usage or settings, 3 not found, 4 peer unreachable."""
     # What the imports made stays: the collector need not walk through it again while ten thousand rows are read.
     gc.freeze()
+    stdout.make_ready()
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except stdout.Unwritable as error:
+        code = 1
+        if said := stdout.let_go(error):
+            typer.echo(said, err=True)
+    sys.exit(code)
+
+
+def _run() -> str | int | None:
+    """The code to end with; each error has become a message, but for that of stdout itself."""
     try:
         app()
+    except SystemExit as ended:
+        return ended.code
     except PacsAiError as error:
         typer.echo(str(error), err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (WrittenByNewerVersion, NotPaired, Occupied) as error:
         typer.echo(str(error), err=True)
-        sys.exit(1)
     except LedgerUnavailable as error:
         said = " ".join(str(error).split())  # a driver says it in several lines
         typer.echo(f"{said}; check audit.url and that its server runs, or the file in `data`", err=True)
-        sys.exit(1)
+    except stdout.Unwritable:
+        raise
     except Exception:
         logging.getLogger("pacs_ai").exception("pacs-ai stopped because of a fault; please report the lines below")
-        sys.exit(1)
+    return 1

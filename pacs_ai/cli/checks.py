@@ -10,10 +10,11 @@ from pacs_ai_storage.database import without_password
 from pacs_ai.errors import ModelError, SettingsError
 from pacs_ai.inference.card import ModelCard, read_card, verify
 from pacs_ai.nodes import token_problems
-from pacs_ai.stores import make_data_folder, open_database
+from pacs_ai.settings_file import load_what_is_right
+from pacs_ai.stores import data_problems, make_data_folder, open_database
 from pacs_ai.web.server import token_of
 
-from .options import ConfigOption, JsonOption, settings_of
+from .options import ConfigOption, JsonOption, file_of, settings_of
 from .output import print_json, print_table
 
 
@@ -34,18 +35,27 @@ def config_check(config: ConfigOption = None) -> None:
     """Every problem of a settings file at once, with its key; exit code 2 when there is one."""
     from pacs_ai.tls import certificate_problems  # noqa: PLC0415 - other checks wait for no DICOM library
 
-    settings = settings_of(config)
-    problems = [*certificate_problems(settings), *token_problems(settings.nodes)]
+    problems = []
+    try:
+        settings = settings_of(config)
+    except SettingsError as error:
+        problems += str(error).splitlines()
+        rest = load_what_is_right(file_of(config))
+        if rest is None:
+            raise
+        settings = rest
+    found = [*certificate_problems(settings), *token_problems(settings.nodes), *data_problems(settings.data)]
     try:
         token_of(settings.http, os.environ.get)
     except SettingsError as error:
-        problems.append(str(error))
+        found.append(str(error))
     try:
         read_card(settings.model.path)
     except ModelError as error:
-        problems.append(f"model.path: {error}")
+        found.append(f"model.path: {error}")
+    problems += [f"{config or 'settings'}: {problem}" for problem in found]
     if problems:
-        raise SettingsError("\n".join(f"{config or 'settings'}: {problem}" for problem in problems))
+        raise SettingsError("\n".join(problems))
     typer.echo("no problems")
 
 

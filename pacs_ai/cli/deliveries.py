@@ -1,6 +1,7 @@
 """`deliveries`: the outbox, listed and changed from another process while the service runs."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -72,6 +73,7 @@ def _say(changed: int, done: str, wanted: str) -> None:
 
 
 def deliveries_list(
+    name: NameArgument = None,
     config: ConfigOption = None,
     node: Annotated[str | None, typer.Option(help="Only this node.")] = None,
     state: Annotated[DeliveryState | None, typer.Option(help="Only this state.", case_sensitive=False)] = None,
@@ -79,8 +81,15 @@ def deliveries_list(
     as_json: JsonOption = False,
 ) -> None:
     """What went to which node, what waits, and why."""
-    with existing_database(settings_of(config)) as database, database.read() as connection:
-        found = list_deliveries(connection, node=node, state=state, limit=limit)
+    settings = settings_of(config)
+    with existing_database(settings) as database:
+        choice = chosen_deliveries(database, name, node)
+        with database.read() as connection:
+            found = list_deliveries(connection, **asdict(choice), state=state, limit=limit)
+            is_known = any(known.name == node for known in settings.nodes)
+            if node and not is_known and not list_deliveries(connection, node=node, limit=1):
+                message = f"no delivery and no node of the settings is named {node}"
+                raise NotFound(message)
     if as_json:
         print_json(delivery_line(item) for item in found)
     else:
@@ -90,12 +99,13 @@ def deliveries_list(
 def print_deliveries(found: Sequence[Delivery]) -> None:
     """One row for each delivery."""
     print_table(
-        ("node", "state", "kind", "object", "attempts", "next or accepted", "status"),
+        ("node", "state", "kind", "study", "object", "attempts", "next or accepted", "status"),
         [
             (
                 item.node,
                 item.state,
                 item.object.kind,
+                short(item.study_instance_uid),
                 short(item.object.sop_instance_uid),
                 item.attempts,
                 f"{(item.accepted_at or item.next_attempt_at).astimezone():%Y-%m-%d %H:%M:%S}",

@@ -1,7 +1,7 @@
 """`process`, `send`, `echo`: files in, objects or statuses out."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
     from pacs_ai.folder import FolderLine
     from pacs_ai.parcels import Parcel
 
+_ANY_SIZE = 1 << 40
+_ANY_SCP = "ANY-SCP"
 ConnectOption = Annotated[float, typer.Option("-to", "--timeout", help="Seconds to connect.", min=0.1)]
 AssociateOption = Annotated[float, typer.Option("-ta", "--acse-timeout", help="Seconds to associate.", min=0.1)]
 AnswerOption = Annotated[float, typer.Option("-td", "--dimse-timeout", help="Seconds for an answer.", min=0.1)]
 CallingOption = Annotated[str, typer.Option("-aet", "--aetitle", help="Our AE title.")]
-CalledOption = Annotated[str, typer.Option("-aec", "--call", help="The peer's AE title.")]
+CalledOption = Annotated[str | None, typer.Option("-aec", "--call", help="The peer's AE title.", show_default=_ANY_SCP)]
 TlsOption = Annotated[
     tuple[str, str] | None, typer.Option("+tls", metavar="KEY CERT", help="TLS with this key and certificate (PEM).")
 ]
 TrustedOption = Annotated[
-    str, typer.Option("+cf", metavar="CA", help="TLS, and the peer's certificate is checked against this (PEM).")
+    str | None, typer.Option("+cf", metavar="CA", help="TLS, and the peer's certificate is checked against this (PEM).")
 ]
-_ANY_SIZE = 1 << 40
 
 
 def add_to(app: typer.Typer) -> None:
@@ -108,12 +109,12 @@ def _print_lines(lines: list["FolderLine"]) -> None:
 def send(  # noqa: PLR0913 - one parameter for each option
     words: Annotated[list[str], typer.Argument(metavar="HOST PORT PATH... | NODE PATH...")],
     aet: CallingOption = "",
-    aec: CalledOption = "ANY-SCP",
+    aec: CalledOption = None,
     to: ConnectOption = 5,
     ta: AssociateOption = 5,
     td: AnswerOption = 300,
     tls: TlsOption = None,
-    cf: TrustedOption = "",
+    cf: TrustedOption = None,
     config: ConfigOption = None,
     verbose: VerboseOption = False,
 ) -> None:
@@ -124,12 +125,16 @@ def send(  # noqa: PLR0913 - one parameter for each option
     if not paths:
         message = "name the files or folders to send: HOST PORT PATH..., or NODE PATH..."
         raise WrongUsage(message)
+    _must_suit(target, {"-aec": aec, "+tls": tls, "+cf": cf})
     settings = settings_of(config, verbose=verbose)
     seconds = Seconds(connect=to, associate=ta, answer=td)
     peer = peer_of(target, settings, _titles(aet, aec, target, settings), seconds, lambda: _tls(tls, cf))
     parcels, unfit = _parcels(_files([Path(path) for path in paths]))
     for line in unfit:
         typer.echo(line, err=True)
+    if not parcels:
+        message = f"nothing to send: no DICOM file in {', '.join(paths)}"
+        raise NotFound(message)
     is_quiet = not sys.stderr.isatty()
     outcomes = track(peer.send(parcels), total=len(parcels), description="sending", disable=is_quiet, console=None)
     refused = [outcome for outcome in outcomes if not outcome.is_accepted]
@@ -143,12 +148,12 @@ def send(  # noqa: PLR0913 - one parameter for each option
 def echo(  # noqa: PLR0913 - one parameter for each option
     words: Annotated[list[str], typer.Argument(metavar="HOST PORT | NODE")],
     aet: CallingOption = "",
-    aec: CalledOption = "ANY-SCP",
+    aec: CalledOption = None,
     to: ConnectOption = 5,
     ta: AssociateOption = 5,
     td: AnswerOption = 300,
     tls: TlsOption = None,
-    cf: TrustedOption = "",
+    cf: TrustedOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Ask a peer with C-ECHO, or a DICOMweb node with QIDO-RS, whether it is there."""
@@ -156,6 +161,7 @@ def echo(  # noqa: PLR0913 - one parameter for each option
     if rest:
         message = "one peer is asked: HOST PORT, or NODE"
         raise WrongUsage(message)
+    _must_suit(target, {"-aec": aec, "+tls": tls, "+cf": cf})
     settings = settings_of(config)
     seconds = Seconds(connect=to, associate=ta, answer=td)
     peer = peer_of(target, settings, _titles(aet, aec, target, settings), seconds, lambda: _tls(tls, cf))
@@ -165,20 +171,31 @@ def echo(  # noqa: PLR0913 - one parameter for each option
         raise typer.Exit(1)
 
 
-def _titles(calling: str, called: str, target: Sequence[str], settings: Settings) -> Titles:
+def _must_suit(target: Sequence[str], options: Mapping[str, object]) -> None:
+    """A node of the settings says itself how it is called, and whether by TLS; WrongUsage where an option does too."""
+    given = [name for name, value in options.items() if value is not None]
+    if len(target) == 1 and given:
+        message = f"{target[0]} is a node of the settings, which say it: leave out {' and '.join(given)}"
+        raise WrongUsage(message)
+
+
+def _titles(calling: str, called: str | None, target: Sequence[str], settings: Settings) -> Titles:
     """A node of the settings is called as the service calls it, unless an option says otherwise."""
     ours = settings.dicom.ae_title if len(target) == 1 else "PACS_AI_SCU"
-    return Titles(calling=title_of(calling or ours), called=called)
+    return Titles(calling=title_of(calling or ours), called=_ANY_SCP if called is None else called)
 
 
-def _tls(own: tuple[str, str] | None, ca: str) -> NodeTls | None:
+def _tls(own: tuple[str, str] | None, ca: str | None) -> NodeTls | None:
     """TLS where an option asks for it; without CA the authorities of the operating system are trusted."""
-    if own is None and not ca:
+    if own is None and ca is None:
         return None
+    if ca == "" or (own is not None and "" in own):
+        message = "+tls or +cf: empty; name the files, or leave it out"
+        raise WrongUsage(message)
     from pacs_ai.tls import client_context  # noqa: PLC0415 - as above
 
     key, certificate = own or ("", "")
-    tls = NodeTls(ca=ca, certificate=certificate, key=key)
+    tls = NodeTls(ca=ca or "", certificate=certificate, key=key)
     client_context(tls, "+tls, +cf")
     return tls
 

@@ -14,6 +14,7 @@ from pacs_ai_storage.database import Database
 from pacs_ai_storage.following import REPOSITORY
 
 from pacs_ai.errors import PacsAiError, TamperedLog, WrongUsage
+from pacs_ai.questions import must_be_in_order
 from pacs_ai.settings import Settings
 from pacs_ai.stores import make_data_folder, now
 
@@ -73,6 +74,7 @@ def audit_export(
         return
     with existing_database(settings) as database, database.read() as connection:
         wanted = audit.AuditFilter(since=instant(since), until=instant(until))
+        must_be_in_order(wanted.since, wanted.until)
         print_whole_events(audit.everything(connection, wanted), form)
 
 

@@ -20,5 +20,10 @@ MOST_ROWS = 1_000_000_000
 def settings_of(config: Path | None, *, verbose: bool = False) -> Settings:
     """Logging is set up and the settings are read; without -c, `pacs-ai.toml` of this folder when there is one."""
     set_up_logging(verbose=verbose)
+    return load_settings(file_of(config))
+
+
+def file_of(config: Path | None) -> Path | None:
+    """The file that the settings are read from, if from any."""
     default = Path("pacs-ai.toml")
-    return load_settings(config or (default if default.is_file() else None))
+    return config or (default if default.is_file() else None)

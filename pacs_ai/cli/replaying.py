@@ -20,7 +20,7 @@ from pacs_ai.settings import Settings
 from .options import ConfigOption, JsonOption, settings_of
 from .output import print_json, print_table, short
 from .stores import existing_database
-from .times import FORMATS, instant
+from .times import instant, time_of
 
 if TYPE_CHECKING:
     from pacs_ai.process import Reader
@@ -35,7 +35,8 @@ def audit_replay(
         typer.Argument(metavar="[UID]...", help="Study Instance UIDs, ends of them, or accession numbers."),
     ] = None,
     all_since: Annotated[
-        datetime | None, typer.Option("--all-since", formats=FORMATS, help="Every study read since; local time.")
+        datetime | None,
+        typer.Option("--all-since", parser=time_of, metavar="TIME", help="Every study read since then."),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -1,5 +1,6 @@
 """`serve` and `demo`."""
 
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -7,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pacs_ai import __version__
 from pacs_ai.allocator import share_pools
 
-from .options import ConfigOption, JsonOption, VerboseOption, settings_of
+from .options import ConfigOption, JsonOption, VerboseOption, file_of, settings_of
 from .output import percent, print_json, print_table
 
 if TYPE_CHECKING:
     from pacs_ai.demonstration import Demonstration
+
+log = logging.getLogger(__name__)
 
 # DICOM and imaging libraries take a second to import: each verb imports what it needs, so that queries answer at once.
 
@@ -29,14 +33,18 @@ def serve(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
     from pacs_ai.service import Service  # noqa: PLC0415
 
     share_pools()
-    service = Service(settings_of(config, verbose=verbose))
+    settings = settings_of(config, verbose=verbose)
+    service = Service(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.ask_to_stop())
     service.start()
+    read_from = file_of(config) or "no settings file"
+    log.info("pacs-ai %s has started: %s, data in %s", __version__, read_from, settings.data.resolve())
     try:
         service.wait()
     finally:
         service.stop()
+    log.info("stopped")
 
 
 def demo(  # noqa: PLR0913 - one parameter for each option

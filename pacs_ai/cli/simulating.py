@@ -126,7 +126,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         print_json([verdict.document()])
     else:
         _print(verdict)
-    _end(verdict, node)
+    _end(verdict)
 
 
 def _service(to: str, settings: Settings) -> Node:
@@ -207,6 +207,7 @@ def _print(verdict: "Verdict") -> None:
         ("answered with success", verdict.accepted),
         ("refused", _by_status(verdict.refused)),
         ("not answered", verdict.unanswered),
+        *([("because", "; ".join(verdict.why_unanswered))] if verdict.unanswered else []),
         ("seconds to an answer", _figures(verdict.answers)),
     ]
     if verdict.results is not None and verdict.lost is not None and verdict.doubled is not None:
@@ -236,9 +237,8 @@ def _figures(found: "Latencies") -> str:
     return f"median {found.median:.3f}, 95 % {found.p95:.3f}, longest {found.longest:.3f}"
 
 
-def _end(verdict: "Verdict", node: Node) -> None:
+def _end(verdict: "Verdict") -> None:
     if verdict.sent and verdict.unanswered == verdict.sent:
-        message = f"{node.ae_title}@{node.host}:{node.port} answered nothing; is the service running?"
-        raise PeerUnreachable(message)
+        raise PeerUnreachable("; ".join(verdict.why_unanswered))
     if not verdict.holds:
         raise typer.Exit(1)

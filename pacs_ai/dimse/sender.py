@@ -3,6 +3,7 @@
 import logging
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class Sender:
             assert line.socket is not None
             opened.append((line, line.socket))
 
+        begun = time.monotonic()
         try:
             association = ae.associate(
                 node.host,
@@ -119,7 +121,8 @@ class Sender:
         if not association.is_established:
             for _, connection in opened:
                 connection.close()  # pynetdicom leaves one open that the peer has ended
-            raise _failure(association, node, context)
+            waited = None if opened else time.monotonic() - begun
+            raise _failure(association, node, context, waited=waited)
         as_requestor(association)
         _forget_unproposed(association, contexts, node)
         try:
@@ -185,7 +188,9 @@ def _send_at_once(association: Association) -> None:
         association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _failure(association: Association, node: Node, context: ssl.SSLContext | None) -> PeerUnreachable:
+def _failure(
+    association: Association, node: Node, context: ssl.SSLContext | None, *, waited: float | None
+) -> PeerUnreachable:
     if association.is_rejected:
         rejection = association.acceptor.primitive
         if rejection is None:
@@ -201,7 +206,16 @@ def _failure(association: Association, node: Node, context: ssl.SSLContext | Non
         return PeerUnreachable(
             f"{_address(node)} cannot be reached over TLS; does it run, speak TLS and accept our certificate?"
         )
-    return PeerUnreachable(f"{_address(node)} cannot be reached; is it running, and is the port open?")
+    return PeerUnreachable(f"{_address(node)} {_silence(association.ae.connection_timeout, waited)}")
+
+
+def _silence(limit: float | None, waited: float | None) -> str:
+    """Why there is no association; `waited` are the seconds without a connection, None where there was one."""
+    if waited is None:
+        return "is connected and did not answer the association request; does it speak DICOM, or want TLS?"
+    if limit is not None and waited >= limit:
+        return f"cannot be reached: no connection within {limit:g} s; does its host run, and a firewall let us through?"
+    return "cannot be reached: the connection is refused; is it running, and is the port open?"
 
 
 def _ended(node: Node) -> PeerUnreachable:

@@ -13,6 +13,8 @@ from .ledger import check_ledger
 from .listener import check_calling_titles, check_encryption, check_listener
 from .network import check_model
 from .nodes import check_nodes
+from .pages import check_pages
+from .repository import check_repository
 
 
 def diagnose(settings: Settings, now: Callable[[], datetime]) -> Iterator[Check]:
@@ -25,6 +27,8 @@ def diagnose(settings: Settings, now: Callable[[], datetime]) -> Iterator[Check]
     yield check_listener(settings.dicom)
     yield check_calling_titles(settings.dicom)
     yield check_encryption(settings.dicom)
+    yield check_pages(settings.http)
+    yield check_repository(settings.audit.atna)
     yield ledger.check
     yield from check_disk(settings.data, settings.ingest.disk_reserve_gb)
     yield from check_time(now(), settings.data, ledger.found.newest_event_at if ledger.found else None)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pacs_ai_storage.records import StudyRecord
 from pacs_ai_storage.views import StudyView, UnreadStudy
 
 from pacs_ai.findings import PriorityLevel
@@ -47,9 +48,8 @@ def entry_line(entry: WorklistEntry) -> dict[str, object]:
     }
 
 
-def study_line(view: StudyView, data: Path) -> dict[str, object]:
-    """Everything known of a study; files lie under the data folder."""
-    study = view.study
+def record_line(study: StudyRecord) -> dict[str, object]:
+    """A study by itself."""
     return {
         "study_instance_uid": study.study_instance_uid,
         "state": study.state,
@@ -63,6 +63,13 @@ def study_line(view: StudyView, data: Path) -> dict[str, object]:
         "reasons": list(study.priority_reasons),
         "reason": study.reason,
         "read_at": study.read_at.isoformat() if study.read_at else None,
+    }
+
+
+def study_line(view: StudyView, data: Path) -> dict[str, object]:
+    """Everything known of a study; files lie under the data folder."""
+    return {
+        **record_line(view.study),
         "instances": [
             {
                 "sop_instance_uid": item.sop_instance_uid,

@@ -22,7 +22,8 @@ _PAUSE = 1.0
 class Push:
     """What became of one instance: the last answer to it, None where none came; seconds that the answer took.
 
-    `at` is the moment of that answer on the monotonic clock, `tries` how often it was sent.
+    `at` is the moment of that answer on the monotonic clock, `tries` how often it was sent,
+    `why_unanswered` the reason where no answer came.
     """
 
     study_instance_uid: str
@@ -32,6 +33,7 @@ class Push:
     seconds: float
     at: float
     tries: int = 1
+    why_unanswered: str = ""
 
 
 class Pusher:
@@ -82,14 +84,14 @@ class Pusher:
         """What became of each instance is told; returns those that are to be sent again."""
         again = []
         for parcel, outcome, seconds in self._send(parcels):
-            if tries < self._tries and (outcome is None or outcome.answer is Answer.TRANSIENT):
+            if tries < self._tries and _may_be_taken_later(outcome):
                 again.append(parcel)
             else:
                 self._on_push(_push(study, parcel, outcome, seconds, tries))
         return again
 
-    def _send(self, parcels: Sequence[Parcel]) -> Iterator[tuple[Parcel, SendOutcome | None, float]]:
-        """Each instance with its outcome, as it comes; None where no association came about."""
+    def _send(self, parcels: Sequence[Parcel]) -> Iterator[tuple[Parcel, SendOutcome | PeerUnreachable, float]]:
+        """Each instance with its outcome, as it comes, or the reason why no association came about."""
         answered = 0
         begun = time.monotonic()
         try:
@@ -97,17 +99,25 @@ class Pusher:
                 answered += 1
                 yield outcome.parcel, outcome, time.monotonic() - begun
                 begun = time.monotonic()
-        except PeerUnreachable:
-            yield from ((parcel, None, time.monotonic() - begun) for parcel in parcels[answered:])
+        except PeerUnreachable as error:
+            yield from ((parcel, error, time.monotonic() - begun) for parcel in parcels[answered:])
 
 
-def _push(study: str, parcel: Parcel, outcome: SendOutcome | None, seconds: float, tries: int) -> Push:
+def _may_be_taken_later(outcome: SendOutcome | PeerUnreachable) -> bool:
+    return isinstance(outcome, PeerUnreachable) or outcome.answer is Answer.TRANSIENT
+
+
+def _push(study: str, parcel: Parcel, outcome: SendOutcome | PeerUnreachable, seconds: float, tries: int) -> Push:
+    answer = None if isinstance(outcome, PeerUnreachable) else outcome
+    status = answer.status if answer else None
+    why = answer.detail if answer else str(outcome)
     return Push(
         study_instance_uid=study,
         sop_instance_uid=parcel.sop_instance_uid,
-        status=None if outcome is None else outcome.status,
-        is_accepted=outcome is not None and outcome.is_accepted,
+        status=status,
+        is_accepted=answer is not None and answer.is_accepted,
         seconds=seconds,
         at=time.monotonic(),
         tries=tries,
+        why_unanswered=why if status is None else "",
     )

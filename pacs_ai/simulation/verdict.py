@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 
 from pacs_ai.dimse.archive import OfferedResult
@@ -38,6 +38,7 @@ class Verdict:
     refused: dict[str, int]
     unanswered: int
     answers: Latencies
+    why_unanswered: dict[str, int] = field(default_factory=dict)
     reports: int | None = None
     captures: int | None = None
     turned_away: dict[str, int] | None = None
@@ -70,6 +71,7 @@ def judge(
         refused=dict(refused),
         unanswered=sum(push.status is None for push in pushes),
         answers=latencies(push.seconds for push in pushes if push.status is not None),
+        why_unanswered=dict(Counter(push.why_unanswered for push in pushes if push.why_unanswered).most_common()),
     )
     if offered is None:
         return pushed
@@ -113,10 +115,8 @@ def _with_results(
     kept = [item for item in offered if item.is_kept]
     distinct = {item.sop_instance_uid: item for item in reversed(kept)}
     waits = _waits(pushes, distinct.values())
-    fields = {name: getattr(pushed, name) for name in ("seed", "studies", "sent", "accepted", "refused", "unanswered")}
-    return Verdict(
-        **fields,
-        answers=pushed.answers,
+    return replace(
+        pushed,
         reports=sum(item.is_report for item in distinct.values()),
         captures=sum(not item.is_report for item in distinct.values()),
         turned_away=dict(Counter(f"0x{item.status:04X}" for item in offered if item.status)),

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Header, Query, Security
 from fastapi.security import HTTPBearer
 from pacs_ai_storage.audit import AuditFilter
 from pacs_ai_storage.outbox import Choice
-from pacs_ai_storage.records import AuditEvent, DeliveryState
+from pacs_ai_storage.records import AuditEvent, DeliveryState, StudyState
+from pacs_ai_storage.views import StudyFilter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -18,8 +19,9 @@ from pacs_ai.asking import parted
 from pacs_ai.errors import NotFound, WrongUsage
 from pacs_ai.lines.deliveries import delivery_line
 from pacs_ai.lines.events import event_line
-from pacs_ai.lines.studies import entry_line, study_line
+from pacs_ai.lines.studies import entry_line, record_line, study_line
 from pacs_ai.naming import chosen_deliveries
+from pacs_ai.questions import must_be_in_order
 
 from .news import Broadcast, News
 from .office import Office
@@ -28,8 +30,6 @@ PREFIX = "/api/v1"
 _MOST = 1000
 _PAST = "~"
 _LARGEST = 2**63 - 1  # what a database takes for a number
-Limit = Annotated[int, Query(ge=1, le=_MOST, description="At most so many items.")]
-Place = Annotated[int, Query(ge=0, le=_LARGEST, description="`next_cursor` of the page before.")]
 # What a database can look for: U+0000 is in no text of PostgreSQL, and a pattern of SQLite has an end.
 Words = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00]*$")]
 
@@ -54,6 +54,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "The token is missing or wrong",
         403: "Not from this page or under this name",
         404: "There is no such study or delivery",
+        409: "The study is in no state for that",
         422: "A part of the request is not what it has to be",
         503: "The ledger does not answer, or too many listen",
     }.items()
@@ -70,6 +71,42 @@ class Page(BaseModel):
     next_cursor: str | None = None
 
 
+class PagedQuestion(BaseModel):
+    """Which page; a parameter that is none of these is a mistake, and no question for everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(100, ge=1, le=_MOST, description="At most so many items")
+    cursor: int = Field(0, ge=0, le=_LARGEST, description="`next_cursor` of the page before")
+
+    def page(self, found: list[dict[str, Any]]) -> Page:
+        """The page, where one item more was looked for."""
+        more = str(self.cursor + self.limit) if len(found) > self.limit else None
+        return Page(items=found[: self.limit], next_cursor=more)
+
+
+class StudyQuestion(PagedQuestion):
+    """Which studies; times are those of the first instance."""
+
+    state: StudyState | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    accession: Words | None = Field(None, description="Accession Number")
+
+    def filter(self) -> StudyFilter:
+        """The same for the ledger; raises WrongUsage where nothing can be meant."""
+        must_be_in_order(self.since, self.until)
+        return StudyFilter(state=self.state, since=self.since, until=self.until, accession_number=self.accession)
+
+
+class DeliveryQuestion(PagedQuestion):
+    """Which deliveries."""
+
+    id: Words | None = Field(None, description="SOP or Study Instance UID, the end of one, or an accession number")
+    node: Words | None = None
+    state: DeliveryState | None = None
+
+
 class AuditQuestion(BaseModel):
     """What to look for in the audit log; what is left out asks for anything. Times without a zone are local."""
 
@@ -77,7 +114,7 @@ class AuditQuestion(BaseModel):
 
     since: Moment | None = None
     until: Moment | None = None
-    study: Words | None = Field(None, description="Study Instance UID")
+    study: Words | None = Field(None, description="Study Instance UID, the end of it, or accession number")
     instance: Words | None = Field(None, description="SOP Instance UID")
     accession: Words | None = Field(None, description="Accession Number")
     action: Words | None = Field(None, description="receive, claim, read, refuse, repair, build, deliver, …")
@@ -163,10 +200,14 @@ def build_api(office: Office) -> APIRouter:
 
 def _add_studies(api: APIRouter, office: Office) -> None:
     @api.get("/worklist", summary="The reading order of the studies not yet read, with its reasons")
-    def worklist(limit: Limit = 100, cursor: Place = 0) -> Page:
-        entries = office.worklist()
-        more = str(cursor + limit) if len(entries) > cursor + limit else None
-        return Page(items=[entry_line(entry) for entry in entries[cursor : cursor + limit]], next_cursor=more)
+    def worklist(question: Annotated[PagedQuestion, Query()]) -> Page:
+        entries = office.worklist()[question.cursor : question.cursor + question.limit + 1]
+        return question.page([entry_line(entry) for entry in entries])
+
+    @api.get("/studies", summary="The studies, read or not, the newest first")
+    def studies(question: Annotated[StudyQuestion, Query()]) -> Page:
+        found = office.studies(question.filter(), limit=question.limit + 1, skip=question.cursor)
+        return question.page([record_line(study) for study in found])
 
     @api.get("/studies/{uid}", summary="Everything known of a study (UID, its end, or accession number)")
     def study(uid: str) -> dict[str, Any]:
@@ -222,12 +263,10 @@ def _last_seen(office: Office) -> Callable[[str], int]:
 
 def _add_deliveries(api: APIRouter, office: Office) -> None:
     @api.get("/deliveries", summary="The outbox: what went where, what waits, and why; the newest first")
-    def deliveries(
-        node: Words | None = None, state: DeliveryState | None = None, limit: Limit = 100, cursor: Place = 0
-    ) -> Page:
-        found = office.deliveries(node=node, state=state, limit=limit + 1, skip=cursor)
-        more = str(cursor + limit) if len(found) > limit else None
-        return Page(items=[delivery_line(item) for item in found[:limit]], next_cursor=more)
+    def deliveries(question: Annotated[DeliveryQuestion, Query()]) -> Page:
+        choice = chosen_deliveries(office.database, question.id, question.node)
+        found = office.deliveries(choice, state=question.state, limit=question.limit + 1, skip=question.cursor)
+        return question.page([delivery_line(item) for item in found])
 
     @api.post("/deliveries/retry", summary="What was given up, or waits, is sent at once")
     def retry(chosen: ChosenDeliveries) -> Changed:

@@ -1,7 +1,7 @@
 """What pages and API have at hand: ledger, outbox, instances, the network's card and the clock."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from pacs_ai_storage.database import Database
 from pacs_ai_storage.instances import InstanceStore
 from pacs_ai_storage.ledger import Ledger
 from pacs_ai_storage.outbox import Choice, Outbox
-from pacs_ai_storage.records import AuditEvent, Delivery
-from pacs_ai_storage.views import StudyView, list_deliveries, show_study, unread_studies
+from pacs_ai_storage.records import AuditEvent, Delivery, StudyRecord
+from pacs_ai_storage.views import StudyFilter, StudyView, list_deliveries, list_studies, show_study, unread_studies
 
 from pacs_ai.asking import Answer, answer, note_use, put
 from pacs_ai.inference.card import ModelCard
@@ -67,7 +67,7 @@ class Office:
         self.ledger.mark_read(one_study(self.database, name), self.now())
 
     def requeue(self, name: str, *, force: bool) -> None:
-        """The study is read again; raises NotFound where it cannot be."""
+        """The study is read again; raises NotFound, or NotInThatState where it cannot be."""
         requeue(self.ledger, one_study(self.database, name), self.now(), force=force)
 
     def ask(self, given: audit.AuditFilter, named: str | None) -> tuple[Question, Answer]:
@@ -88,10 +88,15 @@ class Office:
         with self.database.read() as connection:
             return audit.newest(connection)
 
-    def deliveries(self, *, node: str | None, state: str | None, limit: int, skip: int) -> list[Delivery]:
+    def deliveries(self, choice: Choice, *, state: str | None, limit: int, skip: int) -> list[Delivery]:
         """The newest that match, newest first, after so many."""
         with self.database.read() as connection:
-            return list_deliveries(connection, node=node, state=state, limit=limit, skip=skip)[::-1]
+            return list_deliveries(connection, **asdict(choice), state=state, limit=limit, skip=skip)[::-1]
+
+    def studies(self, wanted: StudyFilter, *, limit: int, skip: int) -> list[StudyRecord]:
+        """The newest that match, newest first, after so many."""
+        with self.database.read() as connection:
+            return list_studies(connection, wanted, limit=limit, skip=skip)[::-1]
 
     def retry(self, choice: Choice) -> int:
         """What was given up, or waits, is due now; returns how many deliveries."""

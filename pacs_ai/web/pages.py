@@ -124,7 +124,7 @@ def _add_worklist(pages: APIRouter, show: Html, office: Office) -> None:
 def _add_outbox(pages: APIRouter, show: Html, office: Office) -> None:
     @pages.get("/deliveries")
     def outbox(state: DeliveryState | None = None, node: Words | None = None) -> Response:
-        found = office.deliveries(node=node, state=state, limit=_MOST, skip=0)
+        found = office.deliveries(Choice(node=node), state=state, limit=_MOST, skip=0)
         return show("deliveries", found=found, states=list(DeliveryState), state=state, node=node, most=_MOST)
 
     @pages.post("/deliveries/retry")
@@ -159,7 +159,7 @@ def _add_audit(pages: APIRouter, show: Html, office: Office) -> None:
         except ValidationError as error:
             said = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors(include_input=False))
             return show("audit", given=given, named=IN_WORDS, events=[], counted=[], error=said, status=400)
-        except WrongUsage as error:
+        except (WrongUsage, NotFound) as error:
             return show("audit", given=given, named=IN_WORDS, events=[], counted=[], error=str(error), status=400)
         events, counted = parted(found)
         nothing = "" if found else reason_of_nothing(office.database, asked)

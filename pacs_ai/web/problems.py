@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from pacs_ai.errors import NotFound, WrongUsage
+from pacs_ai.errors import NotFound, NotInThatState, WrongUsage
 
 from .html import Html
 
@@ -42,5 +42,5 @@ def _said(error: Exception) -> tuple[int, str]:
     if isinstance(error, RequestValidationError):
         said = (f"{'.'.join(map(str, item['loc'][1:])) or _WHOLE_BODY}: {item['msg']}" for item in error.errors())
         return 422, "; ".join(said)
-    statuses = {NotFound: 404, WrongUsage: 400, LedgerUnavailable: 503}
+    statuses = {NotFound: 404, NotInThatState: 409, WrongUsage: 400, LedgerUnavailable: 503}
     return statuses[type(error)], str(error)

@@ -138,12 +138,36 @@ def show_study(connection: Connection, study_instance_uid: str) -> StudyView | N
     )
 
 
-def list_deliveries(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFilter:
+    """Which studies are meant; None asks for any. Times are those of the first instance, `until` is past the last."""
+
+    state: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    accession_number: str | None = None
+
+
+def list_studies(connection: Connection, wanted: StudyFilter, *, limit: int, skip: int = 0) -> list[StudyRecord]:
+    """The newest `limit` studies that match, after `skip` newer ones, oldest of them first."""
+    conditions = [
+        studies.c.state == wanted.state if wanted.state else None,
+        studies.c.received_at >= wanted.since if wanted.since else None,
+        studies.c.received_at < wanted.until if wanted.until else None,
+        studies.c.accession_number == wanted.accession_number if wanted.accession_number else None,
+    ]
+    statement = select(studies).where(*(condition for condition in conditions if condition is not None))
+    newest = statement.order_by(studies.c.received_at.desc(), studies.c.study_instance_uid)
+    return [study_record(row) for row in reversed(connection.execute(newest.limit(limit).offset(skip)).all())]
+
+
+def list_deliveries(  # noqa: PLR0913 - one parameter for each condition
     connection: Connection,
     *,
     node: str | None = None,
     state: str | None = None,
     study_instance_uid: str | None = None,
+    sop_instance_uid: str | None = None,
     limit: int = 1000,
     skip: int = 0,
 ) -> list[Delivery]:
@@ -154,6 +178,7 @@ def list_deliveries(
         (deliveries.c.node if is_rare else deliveries.c.node.concat("")) == node if node else None,
         deliveries.c.state == state if state else None,
         deliveries.c.study_instance_uid == study_instance_uid if study_instance_uid else None,
+        deliveries.c.sop_instance_uid == sop_instance_uid if sop_instance_uid else None,
     ]
     statement = joined_deliveries().where(*(condition for condition in conditions if condition is not None))
     newest = statement.order_by(deliveries.c.queued_at.desc(), objects.c.kind.desc(), *deliveries.primary_key)

@@ -113,10 +113,15 @@ def test_the_pauses_double_up_to_the_longest(
 
 @connection_refused
 def test_an_unreachable_archive_is_told_in_words_and_gets_everything_once_it_is_back(
-    kept: list[ResultObject], deliver: Callable[[Node], int], database: Database, clock: Clock
+    kept: list[ResultObject],
+    deliver: Callable[[Node], int],
+    database: Database,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     archive = Archive(port=nobody())
     assert deliver(archive.node) == 3
+    assert f"{archive.port} cannot be reached: the connection is refused" in caplog.text
     details = {item.detail for item in rows(database)}
     clock.pass_by(5)
 

@@ -248,7 +248,7 @@ def test_a_node_that_falls_silent_within_its_acceptance_is_unreachable(parcels: 
     with (
         listening(Archive()) as archive,
         falling_silent(archive, after=0) as node,
-        pytest.raises(PeerUnreachable, match="cannot be reached"),
+        pytest.raises(PeerUnreachable, match="did not answer the association request"),
     ):
         list(Sender("PACS_AI", limits=limits).send(node, parcels))
 

@@ -143,4 +143,14 @@ def test_the_command_prints_its_verdict_and_ends_with_zero_only_when_nothing_was
 def test_the_command_says_when_nobody_is_there() -> None:
     nowhere = _simulate("--to", f"PACS_AI@{HOST}:{nobody()}", "--burst", "1")
 
-    assert (nowhere.returncode, "answered nothing" in nowhere.stderr) == (4, True)
+    assert (nowhere.returncode, "cannot be reached" in nowhere.stderr) == (4, True)
+
+
+def test_the_command_says_why_it_is_turned_away(tmp_path: Path) -> None:
+    dicom = DicomSettings(host=HOST, allowed_calling_ae_titles=("MODALITY",))
+    settings = Settings(data=tmp_path / "data", dicom=dicom, ingest=IngestSettings(disk_reserve_gb=0))
+    with running(settings) as started:
+        ended = _simulate("--to", f"PACS_AI@{HOST}:{started.port}", "--burst", "2", "--size", "64x64")
+
+    assert ended.returncode == 4
+    assert ended.stderr.count("rejected the association: Calling AE title not recognised") == 1

@@ -73,7 +73,8 @@ def test_a_study_is_marked_as_read_and_read_again(client: TestClient, database: 
     not_failed = problem_of(client, "POST", f"/api/v1/studies/{STUDY}/requeue", json={})
     again = client.post(f"/api/v1/studies/{STUDY}/requeue", json={"force": True})
 
-    assert (read.status_code, left, not_failed[0], again.status_code) == (204, [], 404, 204)
+    assert (read.status_code, left, not_failed[0], again.status_code) == (204, [], 409, 204)
+    assert problem_of(client, "POST", "/api/v1/studies/9.9.9/requeue", json={})[0] == 404
     assert ("mark-read", None) in [(action, None) for action, _ in actions(database)]
     assert seen(database).study.state is StudyState.RECEIVING
 
@@ -155,6 +156,35 @@ def test_a_question_that_is_none_is_a_problem_that_names_the_field(
     assert detail.startswith(next(iter(wanted)))
 
 
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("audit", {"since": "2026-02-01", "until": "2026-01-01"}),
+        ("audit", {"min_probability": "0.9", "max_probability": "0.1"}),
+        ("studies", {"since": "2026-02-01", "until": "2026-01-01"}),
+    ],
+)
+@ON_SQLITE
+def test_limits_between_which_nothing_can_be_are_a_problem(
+    client: TestClient, path: str, wanted: dict[str, str]
+) -> None:
+    status, detail = problem_of(client, "GET", f"/api/v1/{path}", params=wanted)
+
+    assert (status, "nothing is between them" in detail) == (400, True)
+
+
+def test_events_of_a_study_are_found_by_each_of_its_names(client: TestClient, database: Database) -> None:
+    bring_to(StudyState.DELIVERED, database)
+    refused = AuditEvent(at=AT, actor="X", action="refuse-receive", study_instance_uid="9.9.1")
+    Ledger(database).note(refused)
+
+    found = [len(items(client.get("/api/v1/audit", params={"study": name}))) for name in (STUDY, "8.7", "ACC0001")]
+
+    assert found[0] == found[1] == found[2] > 0
+    assert len(items(client.get("/api/v1/audit", params={"study": "9.9.1"}))) == 1
+    assert problem_of(client, "GET", "/api/v1/audit", params={"study": "9.9.2"})[0] == 404
+
+
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_time_out_of_every_calendar_is_a_problem_that_names_the_field(client: TestClient, at: str) -> None:
     for wanted in ({"since": at}, {"until": at}, {"cursor": f"{at}~1"}):
@@ -171,7 +201,10 @@ def test_the_first_and_the_last_time_of_the_calendar_can_be_asked_for(client: Te
 
 @pytest.mark.parametrize("number", [2**63, -1, "9" * 5000])
 def test_a_cursor_that_no_database_counts_to_is_a_problem(client: TestClient, number: int | str) -> None:
-    cursors = {"audit": f"2026-01-05T10:30:00+00:00~{number}", "deliveries": str(number), "worklist": str(number)}
+    cursors = {
+        "audit": f"2026-01-05T10:30:00+00:00~{number}",
+        **dict.fromkeys(("deliveries", "worklist", "studies"), str(number)),
+    }
 
     for path, cursor in cursors.items():
         status, detail = problem_of(client, "GET", f"/api/v1/{path}", params={"cursor": cursor})
@@ -251,6 +284,51 @@ def test_pages_of_the_outbox_follow_one_another(client: TestClient, database: Da
         cursor = page["next_cursor"]
 
     assert len(found) == len(set(found)) == 6
+
+
+@pytest.mark.parametrize(
+    ("wanted", "number"),
+    [
+        ({}, 5),
+        ({"state": "RECEIVING"}, 5),
+        ({"state": "READY"}, 0),
+        ({"accession": "ACC0001"}, 5),
+        ({"accession": "ACC0002"}, 0),
+        ({"since": "2026-01-05T10:30:01Z"}, 0),
+        ({"until": "2026-01-05T10:30:01Z"}, 5),
+    ],
+)
+def test_studies_are_listed_page_by_page(
+    client: TestClient, database: Database, wanted: dict[str, str], number: int
+) -> None:
+    ledger = Ledger(database)
+    for image in range(5):
+        ledger.record(arrived(image, study=f"1.2.{image}"))
+
+    found, cursor = [], "0"
+    while cursor is not None:
+        page = client.get("/api/v1/studies", params={"limit": 2, "cursor": cursor, **wanted}).json()
+        found += [study["study_instance_uid"] for study in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert len(found) == len(set(found)) == number
+
+
+def test_deliveries_are_listed_by_the_names_by_which_they_are_retried(client: TestClient, database: Database) -> None:
+    bring_to(StudyState.READY, database)
+
+    found = [items(client.get("/api/v1/deliveries", params={"id": name})) for name in (STUDY, "ACC0001")]
+
+    assert [{item["study_instance_uid"] for item in one} for one in found] == [{STUDY}, {STUDY}]
+    assert problem_of(client, "GET", "/api/v1/deliveries", params={"id": "9.9.9"})[0] == 404
+
+
+@pytest.mark.parametrize("path", ["worklist", "studies", "deliveries", "audit"])
+@ON_SQLITE
+def test_a_parameter_that_is_none_is_refused(client: TestClient, path: str) -> None:
+    status, detail = problem_of(client, "GET", f"/api/v1/{path}", params={"limt": "1"})
+
+    assert (status, detail.startswith("limt")) == (422, True)
 
 
 @pytest.mark.parametrize("named", [{}, {"named": "study", "study": STUDY}])

@@ -47,6 +47,7 @@ AT = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
 STUDY = "1.2.826.0.1.3680043.8.498.7"
 IMAGE, REPORT = f"{STUDY}.1", f"{STUDY}.2"
 REPAIR = "PatientSex emptied: not one of M, F, O"
+SHORT_STUDY = f"…{STUDY[-12:]}"
 FILE = KeptFile(path="ab/ab.dcm", size=2, sha256="ab" * 32)
 SETUP = Setup(sha256="cd" * 32, document='{"model":{"version":"7"}}')
 TERMS = ClaimTerms(owner="test", stable_after=timedelta(0), lease=timedelta(minutes=1))
@@ -58,8 +59,9 @@ QUERIES = [
     ["audit", "named", "delete", "readings"],
     ["audit", "show", STUDY],
     ["worklist"],
+    ["studies", "list"],
     ["studies", "show", STUDY],
-    ["deliveries", "list"],
+    ["deliveries", "list", STUDY],
     ["config", "check"],
     ["config", "show"],
     ["model", "show"],
@@ -185,6 +187,22 @@ def test_wrong_settings_end_with_2_and_a_line_for_each_problem(run: Run, tmp_pat
     assert "Traceback" not in ended.stderr
 
 
+def test_every_problem_of_the_settings_is_told_at_once(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_bytes(b"")
+    path = tmp_path / "wrong.toml"
+    path.write_text(
+        'data = "taken/data"\n[dicom]\nprot = 104\n[http]\nhost = "0.0.0.0"\n[model]\npath = "nowhere"\n'
+        '[[nodes]]\nname = "web"\nurl = "https://pacs.example/dicom-web"\ntoken_env = "NOT_SET_ANYWHERE"\n',
+        encoding="utf-8",
+    )
+
+    ended = run("config", "check", "-c", path, cwd=tmp_path)
+
+    said = [line.removeprefix(f"{path}: ").split(": ")[0] for line in ended.stderr.splitlines()]
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert sorted(said) == ["data", "dicom.prot", "http", "model.path", "nodes.0.token_env"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -194,6 +212,8 @@ def test_wrong_settings_end_with_2_and_a_line_for_each_problem(run: Run, tmp_pat
         ["deliveries", "retry", "1.2.3"],
         ["deliveries", "cancel", "--node", "elsewhere"],
         ["audit", "show", "1.2.3"],
+        ["audit", "query", "--study", "1.2.3"],
+        ["deliveries", "list", "--node", "elsewhere"],
         ["send", "127.0.0.1", "104", "missing.dcm"],
     ],
 )
@@ -251,7 +271,25 @@ def test_an_echo_to_nobody_ends_with_4_and_says_so(run: Run) -> None:
         ended = run("echo", "127.0.0.1", port, "-aec", "PACS")
 
     assert (ended.returncode, ended.stdout) == (4, "")
-    assert f"PACS@127.0.0.1:{port} cannot be reached" in ended.stderr
+    assert f"PACS@127.0.0.1:{port} cannot be reached: the connection is refused" in ended.stderr
+
+
+def test_an_echo_to_what_does_not_speak_dicom_says_that_it_was_connected(run: Run) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        ended = run("echo", "127.0.0.1", str(mute.getsockname()[1]), "-ta", "1")
+
+    assert ended.returncode == 4
+    assert "is connected and did not answer the association request; does it speak DICOM" in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full queue of connections drops the next one on Linux")
+def test_an_echo_to_what_takes_no_connection_says_how_long_it_was_waited_for(run: Run) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full, closing(socket.socket()) as waiting:
+        waiting.connect(full.getsockname())
+        ended = run("echo", "127.0.0.1", str(full.getsockname()[1]), "-to", "1", "-ta", "1")
+
+    assert ended.returncode == 4
+    assert "cannot be reached: no connection within 1 s" in ended.stderr
 
 
 def test_an_echo_to_a_host_that_cannot_be_ends_with_2_and_says_so(run: Run) -> None:
@@ -259,6 +297,26 @@ def test_an_echo_to_a_host_that_cannot_be_ends_with_2_and_says_so(run: Run) -> N
 
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("a host is an IP address, or a name of 253 characters at most")
+
+
+@pytest.mark.parametrize("verb", [["echo", "pacs"], ["send", "pacs", "film.dcm"]], ids=str)
+@pytest.mark.parametrize("option", [["+cf", "ca.pem"], ["+tls", "key.pem", "cert.pem"], ["-aec", "PACS"]], ids=str)
+def test_an_option_that_a_node_of_the_settings_would_not_heed_is_refused(
+    verb: list[str], option: list[str], run: Run, tmp_path: Path
+) -> None:
+    node = '[[nodes]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 1\n'
+    (tmp_path / "pacs-ai.toml").write_text(node, encoding="utf-8")
+
+    ended = run(*verb, *option, cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"pacs is a node of the settings, which say it: leave out {option[0]}\n"
+
+
+def test_tls_that_an_empty_option_asks_for_is_not_left_out(run: Run) -> None:
+    ended = run("echo", "127.0.0.1", "1", "+cf", "")
+
+    assert (ended.returncode, "+cf: empty" in ended.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -315,6 +373,26 @@ def test_a_port_that_somebody_else_has_ends_with_1_and_one_sentence(
     (sentence,) = ended.stderr.splitlines()
     assert sentence.startswith(f"the DICOM port 127.0.0.1:{port} cannot be opened: ")
     assert sentence.endswith("; is another service on it?")
+
+
+def test_serve_says_what_it_runs_with_and_when_it_has_ended(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    (tmp_path / "pacs-ai.toml").write_text(f'[dicom]\nhost = "127.0.0.1"\nport = {port}\n', encoding="utf-8")
+    said = ""
+    with subprocess.Popen([COMMAND, "serve"], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        patience = Timer(60, process.kill)
+        patience.start()
+        assert process.stderr is not None
+        while "has started" not in said and (line := process.stderr.readline()):
+            said += line
+        process.terminate()
+        last = process.stderr.read().splitlines()[-1]
+        patience.cancel()
+
+    assert process.returncode == 0
+    assert f"pacs-ai {__version__} has started: pacs-ai.toml, data in {tmp_path / 'pacs-ai-data'}\n" in said
+    assert last.endswith("pacs_ai.cli.running: stopped")
 
 
 def test_an_address_of_another_machine_is_not_taken_for_a_port_in_use(run: Run, tmp_path: Path) -> None:
@@ -464,19 +542,19 @@ def test_no_key_is_made_where_there_is_no_log(run: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--patient", "--study", "--accession", "--node", "--outcome"])
+@pytest.mark.parametrize("option", ["--patient", "--study", "--accession", "--calling-ae", "--outcome"])
 def test_an_option_that_is_empty_asks_for_nothing_and_not_for_everything(option: str, run: Run) -> None:
     ended = run("audit", "query", option, "")
 
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "say what to look for, or leave it out" in ended.stderr
+    assert ended.stderr == f"empty: {option}; say what to look for, or leave it out\n"
 
 
 def test_a_patient_that_a_broken_pipe_does_not_name_is_a_mistake(run: Run) -> None:
     ended = run("audit", "query", "--patient", "-")  # nobody writes to its standard input
 
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "patient_id" in ended.stderr
+    assert "--patient" in ended.stderr
 
 
 @pytest.mark.parametrize("command", [["worklist"], ["audit", "verify"], ["serve"]])
@@ -516,6 +594,17 @@ def test_what_is_not_dicom_holds_nothing_up_that_is(run: Run, tmp_path: Path) ->
     assert len(archive.instances) == 1
 
 
+@pytest.mark.parametrize("paths", [["empty"], ["text"], ["empty", "text"]], ids=str)
+def test_nobody_is_called_where_there_is_nothing_to_send(paths: list[str], run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("no instance", encoding="utf-8")
+
+    ended = run("send", "127.0.0.1", "1", *paths, cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.splitlines()[-1] == f"nothing to send: no DICOM file in {', '.join(paths)}"
+
+
 def test_results_that_cannot_be_written_end_with_1_before_anything_is_read(run: Run, tmp_path: Path) -> None:
     (tmp_path / "taken").write_bytes(b"")
 
@@ -540,6 +629,48 @@ def test_that_the_log_was_searched_is_in_it_even_where_nobody_reads_the_answer(
     assert searched["actor"] == "operator"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is there on Linux")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["deliveries", "list"],
+        ["audit", "query", "--limit", "100"],
+        ["audit", "query", "--json"],
+        ["audit", "export", "--format", "parquet"],
+        ["--version"],
+    ],
+    ids=str,
+)
+def test_a_full_disk_behind_stdout_ends_with_1_and_one_sentence(arguments: list[str], folder: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [COMMAND, *arguments], cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120
+        )
+
+    assert (ended.returncode, ended.stderr) == (1, "stdout cannot be written (No space left on device)\n")
+
+
+def test_a_closed_stdout_ends_with_1_and_one_sentence(folder: Path) -> None:
+    line = ["sh", "-c", f"{COMMAND} audit query >&-"]
+
+    ended = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+    assert (ended.returncode, ended.stderr) == (1, "stdout cannot be written (Bad file descriptor)\n")
+
+
+@pytest.mark.parametrize("arguments", [["audit", "query"], ["audit", "query", "--json"], ["worklist"]], ids=str)
+def test_a_reader_that_has_gone_is_told_nothing(arguments: list[str], folder: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with os.fdopen(writer, "wb") as nobody:
+        ended = subprocess.run(
+            [COMMAND, *arguments], cwd=folder, stdout=nobody, stderr=subprocess.PIPE, check=False, timeout=120
+        )
+
+    assert ended.stderr == b""
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -548,7 +679,7 @@ def test_that_the_log_was_searched_is_in_it_even_where_nobody_reads_the_answer(
         (["deliveries", "list", "--limit", "99999999999999999999"], {2}),
         (["audit", "replay", "--all-since", "0001-01-01"], {0, 1, 2}),
         (["audit", "query", "--action", "\udcff"], {0}),
-        (["audit", "query", "--study", "\udcff"], {0}),
+        (["audit", "query", "--study", "\udcff"], {3}),
         (["process", "--out", "out", f"/{'n' * 300}"], {3}),
         (["send", "somewhere", "104", f"/{'n' * 300}"], {3}),
     ],
@@ -561,6 +692,40 @@ def test_whatever_is_given_no_command_ends_in_a_fault(arguments: list[str], code
     assert "fault" not in ended.stderr
 
 
+@pytest.mark.parametrize("at", [AT.isoformat(), "2026-01-05T10:30:00.000000+00:00", "2026-01-05T12:30:00+02:00"])
+def test_times_are_taken_as_they_are_printed(at: str, run: Run) -> None:
+    found = run("audit", "query", "--json", "--since", at, "--until", "2026-01-05T10:30:01Z", "--action", "read")
+    before = run("audit", "query", "--json", "--until", "2026-01-04 10:30", "--action", "read")
+
+    assert [event["at"] for event in lines(found.stdout)] == [AT.isoformat()]
+    assert (before.returncode, before.stdout) == (0, "")
+    assert run("audit", "query", "--since", "yesterday").returncode == 2
+
+
+@pytest.mark.parametrize("name", [STUDY, STUDY[-9:], f"…{STUDY[-12:]}", "ACC0001"])
+def test_events_of_a_study_are_found_by_each_of_its_names(name: str, run: Run) -> None:
+    found = lines(run("audit", "query", "--json", "--study", name, "--action", "read").stdout)
+
+    assert [event["study_instance_uid"] for event in found] == [STUDY]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit", "query", "--since", "2026-02-01", "--until", "2026-01-01"],
+        ["audit", "query", "--min-probability", "0.9", "--max-probability", "0.1"],
+        ["audit", "export", "--since", "2026-02-01", "--until", "2026-01-01"],
+        ["studies", "list", "--since", "2026-02-01", "--until", "2026-01-01"],
+    ],
+    ids=str,
+)
+def test_limits_between_which_nothing_can_be_are_wrong_usage(arguments: list[str], run: Run) -> None:
+    ended = run(*arguments)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith(": nothing is between them\n")
+
+
 def test_a_time_before_the_calendar_is_wrong_usage(folder: Path) -> None:
     environment = {**os.environ, "TZ": "JST-9"}
     line = [COMMAND, "audit", "query", "--since", "0001-01-01"]
@@ -568,6 +733,13 @@ def test_a_time_before_the_calendar_is_wrong_usage(folder: Path) -> None:
     ended = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
     assert (ended.returncode, "out of the calendar" in ended.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("size", ["99999x99999", "16385x8192"])
+def test_films_larger_than_a_machine_can_hold_are_wrong_usage(size: str, run: Run) -> None:
+    ended = run("simulate", "--to", "A@127.0.0.1:1", "--size", size)
+
+    assert (ended.returncode, "256 MB" in ended.stderr) == (2, True)
 
 
 def test_a_folder_that_cannot_be_asked_for_is_told_in_a_sentence(run: Run, tmp_path: Path) -> None:
@@ -646,8 +818,51 @@ def test_a_study_is_shown_with_all_that_is_known_of_it(run: Run, folder: Path) -
     assert [(item["node"], item["state"]) for item in study["deliveries"]] == [("pacs", "PENDING")]
     assert study["objects"][0]["path"] == "pacs-ai-data/instances/ab/ab.dcm"
     assert study["repairs"] == [{"sop_instance_uid": IMAGE, "detail": REPAIR}]
-    assert f"repaired  {IMAGE}: {REPAIR}" in run("studies", "show", STUDY).stdout
     assert (folder / "pacs-ai-data").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "number"),
+    [
+        ([], 1),
+        (["--state", "ready"], 1),
+        (["--state", "failed"], 0),
+        (["--accession", "ACC0001", "--since", "2026-01-01", "--until", "2026-02-01"], 1),
+        (["--accession", "ACC0002"], 0),
+        (["--since", "2026-02-01"], 0),
+        (["--until", "2026-01-01"], 0),
+    ],
+    ids=str,
+)
+def test_studies_are_listed_by_state_time_and_accession_number(wanted: list[str], number: int, run: Run) -> None:
+    found = lines(run("studies", "list", "--json", *wanted).stdout)
+
+    assert [study["study_instance_uid"] for study in found] == [STUDY] * number
+    assert len(run("studies", "list", *wanted).stdout.splitlines()) == 1 + number
+
+
+@pytest.mark.parametrize("name", [REPORT, STUDY, f"…{REPORT[-12:]}", "ACC0001"])
+def test_deliveries_are_listed_by_the_names_by_which_they_are_retried(name: str, run: Run) -> None:
+    found = lines(run("deliveries", "list", name, "--json").stdout)
+
+    assert [item["sop_instance_uid"] for item in found] == [REPORT]
+    assert run("deliveries", "list", "1.2.3").returncode == 3
+
+
+def test_a_study_is_shown_to_people_with_its_objects_and_whether_somebody_has_read_it(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "pacs-ai-data", tmp_path / "pacs-ai-data")
+
+    unread = run("studies", "show", STUDY, cwd=tmp_path).stdout
+    run("studies", "mark-read", STUDY, cwd=tmp_path)
+    read = run("studies", "show", STUDY, cwd=tmp_path).stdout
+
+    assert f"repaired  {IMAGE}: {REPAIR}" in unread
+    assert f"report    {REPORT} in pacs-ai-data/instances/ab/ab.dcm\n" in unread
+    assert "accession ACC0001\n" in unread
+    assert "read      not by anybody yet\n" in unread
+    assert f"read      {datetime.now().astimezone():%Y-%m-%d}" in read
 
 
 def test_the_outbox_is_changed_by_an_object_a_node_or_a_study(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -737,10 +952,33 @@ def test_what_is_between_brackets_stands_on_a_terminal_as_it_is(
     assert (accession in shown, said) == (True, "")
 
 
-def on_a_terminal(*arguments: str, cwd: Path, until: str) -> tuple[str, str]:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["audit", "query", "--action", "read"], [SHORT_STUDY, "2026-01-05 ", "positive", "probability=0.930000"]),
+        (["worklist"], [SHORT_STUDY, "ACC0001", "pneumonia positive, 93.0%"]),
+        (["worklist", "--watch"], [SHORT_STUDY, "ACC0001", "pneumonia positive, 93.0%"]),
+        (["studies", "show", SHORT_STUDY], [f"…{IMAGE[-12:]}", f"…{REPORT[-12:]}"]),
+        (["studies", "list"], [SHORT_STUDY, "ACC0001", "2026-01-05 ", "READY"]),
+        (["deliveries", "list"], [SHORT_STUDY, f"…{REPORT[-12:]}", "2026-01-05 "]),
+    ],
+    ids=str,
+)
+def test_uids_times_and_reasons_stand_whole_on_a_narrow_terminal(
+    arguments: list[str], words: list[str], folder: Path
+) -> None:
+    until = words[-1] if "--watch" in arguments else "the command ends"
+
+    shown, said = on_a_terminal(*arguments, cwd=folder, until=until, columns=80)
+
+    assert said == ""
+    assert [word for word in words if word not in shown] == []
+
+
+def on_a_terminal(*arguments: str, cwd: Path, until: str, columns: int = 250) -> tuple[str, str]:
     """What is on the terminal when these words are, or the command ends; and what went to stderr."""
     ours, theirs = os.openpty()
-    environment = {**os.environ, "COLUMNS": "250", "TERM": "xterm"}
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
     shown = ""
     with os.fdopen(ours, "rb", buffering=0) as terminal:
         line = [COMMAND, *arguments]

@@ -71,7 +71,7 @@ def test_nodes_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_environment_value_that_is_not_json_is_a_problem_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACS_AI_NODES", "pacs")
 
-    with pytest.raises(SettingsError, match="nodes"):
+    with pytest.raises(SettingsError, match="PACS_AI_NODES"):
         load_settings(None)
 
 
@@ -128,6 +128,17 @@ def test_a_duration_beyond_every_calendar_is_refused(section: str, key: str, pro
     (problem,) = problems(f"[{section}]\n{key} = 99999999999")
 
     assert problem.startswith(f"{section}.{key}: ")
+
+
+@pytest.mark.parametrize("name", ["PACS_AI_DICOM__ALLOWED_CALLING_AE_TITLES", "PACS_AI_NODES", "PACS_AI_HTTP"])
+def test_a_list_of_the_environment_that_is_no_json_is_told_by_its_variable(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACS_AI_DICOM__AE_TITLE", "READER")
+    monkeypatch.setenv(name, "MODX")
+
+    with pytest.raises(SettingsError, match=rf"^environment variable {name}: lists and sections are written as JSON"):
+        load_settings(None)
 
 
 def test_an_unknown_key_of_the_environment_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
