@@ -30,7 +30,7 @@ _OTHER_BYTES = 1 << 20
 _VALUE_HEADER, _LENGTH_BYTES = struct.Struct(">LBB"), 4  # PS3.8 9.3.5.1
 _COMMAND, _COMMAND_OR_LAST = 0b01, 0b11  # PS3.8 E.2
 _MESSAGES_WAITING = 4  # PS3.7 D.3.3.3: one, where nothing else was negotiated
-_INVALID_PDU = "Evt19"
+INVALID_PDU = "Evt19"
 _SLOW_BYTES_PER_SECOND = 1024
 
 
@@ -183,7 +183,7 @@ class Messages(DIMSEServiceProvider):
         if self.message is not None:
             discard(self.message.data_set)
         self.message = None
-        self.dul.event_queue.put(_INVALID_PDU)
+        self.dul.event_queue.put(INVALID_PDU)
 
     @property
     def _connection(self) -> Connection:

@@ -7,6 +7,7 @@ import errno
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from queue import Queue
 from typing import Any, cast
 
@@ -139,6 +140,7 @@ def as_requestor(association: Association) -> None:
     """The association is such a one; pynetdicom builds it itself and leaves no place to name another class."""
     association._answering = threading.Lock()  # type: ignore[attr-defined]  # noqa: SLF001 - becomes our own
     association._is_releasing = False  # type: ignore[attr-defined]  # noqa: SLF001 - the same
-    association._reports = ReportsAtOnce()  # type: ignore[attr-defined]  # noqa: SLF001 - the same
+    # Whoever waits for an answer is told that none will come, and aborts.
+    association._reports = ReportsAtOnce(break_off=partial(association.dimse.msg_queue.put, _END))  # type: ignore[attr-defined]  # noqa: SLF001 - the same
     association.dimse.msg_queue.__class__ = Messages
     association.__class__ = Requestor

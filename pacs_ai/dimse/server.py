@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from threading import Thread
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from .alerts import Alerts
 from .contexts import SharedContexts
 from .doorbell import Announced, Doorbell
 from .giving_back import give_back
-from .messages import Messages, discard
+from .messages import INVALID_PDU, Messages, discard
 from .reports_at_once import ReportsAtOnce
 from .transport import WIRE_ERRORS, Connection, Limits, Provider, cut
 
@@ -63,13 +64,22 @@ class Acceptor(Association):
                 discard(getattr(msg, "DataSet", None))
 
 
+def as_acceptor(association: Association, admission: Admission, guest: Guest) -> None:
+    """The association is such a one, of this guest."""
+    association.__class__ = Acceptor
+    acceptor = cast("Acceptor", association)
+    acceptor.admission, acceptor.guest = admission, guest
+    acceptor.reports = ReportsAtOnce(break_off=partial(acceptor.dul.event_queue.put, INVALID_PDU))
+    guest.association = acceptor
+
+
 class _Handler(RequestHandler):
     """Builds the association of a connection."""
 
     def _create_association(self) -> Association:
         server, made = cast("Server", self.server), super()._create_association()
         # pynetdicom builds each of these itself and leaves no place to name another class.
-        made.__class__ = Acceptor
+        as_acceptor(made, server.admission, server.guest_with(self.request))
         made.dul.__class__ = Provider
         made.dimse.__class__ = Messages
         made.dul.socket.__class__ = Connection
@@ -79,11 +89,7 @@ class _Handler(RequestHandler):
         made._reactor_checkpoint = doorbell  # noqa: SLF001 - the only place where its thread can be kept waiting
         made.dul.to_user_queue = Announced(doorbell)
         made.dimse.msg_queue = Announced(doorbell)
-        association = cast("Acceptor", made)
-        association.admission, association.guest = server.admission, server.guest_with(self.request)
-        association.guest.association = association
-        association.reports = ReportsAtOnce()
-        return association
+        return made
 
 
 class Server(ThreadedAssociationServer):

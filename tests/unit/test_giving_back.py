@@ -1,22 +1,28 @@
 """An answer that the association's own thread takes too early is not lost, whoever has begun the association."""
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
+from pacs_ai.dimse.admission import Admission, Guest
 from pacs_ai.dimse.requestor import as_requestor
-from pacs_ai.dimse.server import Acceptor
+from pacs_ai.dimse.server import as_acceptor
 
 
 @pytest.fixture(params=["requestor", "acceptor"])
-def association(request: pytest.FixtureRequest) -> Association:
+def association(request: pytest.FixtureRequest) -> Iterator[Association]:
     made = Association(AE(), request.param)
-    if request.param == "requestor":
-        as_requestor(made)
-    else:
-        made.__class__ = Acceptor
-    return made
+    with socket.socket() as connection:
+        if request.param == "requestor":
+            as_requestor(made)
+        else:
+            admission = Admission(addresses=(), most=1, most_per_peer=1, quiet_seconds=1)
+            as_acceptor(made, admission, Guest(address="127.0.0.1", connection=connection))
+        yield made
 
 
 def test_an_answer_that_its_own_thread_has_taken_is_given_back_to_whoever_waits(association: Association) -> None:
