@@ -43,7 +43,7 @@ class Bench:
     retry: RetryPolicy = RETRY
 
     def __post_init__(self) -> None:
-        limits = WebLimits(connect=5, silence=20, answer=20)
+        limits = WebLimits(connect=60, silence=60, answer=60)
         self.sender = WebSender(limits, clock=lambda: self.clock().timestamp())
 
     def deliver(self, after: float = 0) -> int:

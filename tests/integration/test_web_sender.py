@@ -32,7 +32,7 @@ from .certificates import Authority, Pair
 from .peers import file_of, nobody, silent_peer
 from .web_archive import WebArchive, context_of, header_of, taking, tls_with
 
-LIMITS = WebLimits(connect=5, silence=20, answer=20)
+LIMITS = WebLimits(connect=60, silence=60, answer=60)
 IMPATIENT = WebLimits(connect=5, silence=0.5, answer=5)
 VARIABLE = "ARCHIVE_TOKEN"
 
