@@ -6,10 +6,10 @@ from contextlib import closing
 from itertools import count
 
 # Below the ports that a system gives away by itself (from 32768 on Linux): nobody else is given one of these between
-# its choice and its use. Sessions side by side have each their own, and those of another run begin elsewhere.
-_FIRST, _EACH, _SESSIONS = 20_000, 3_000, 4
-_SESSION = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _SESSIONS
-_ports = (_FIRST + _EACH * _SESSION + turn % _EACH for turn in count(os.getpid()))
+# its choice and its use. Workers side by side have each their own, and those of another run begin elsewhere.
+_FIRST, _EACH, _WORKERS = 20_000, 3_000, 4
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+_ports = (_FIRST + _EACH * _WORKER + turn % _EACH for turn in count(os.getpid()))
 
 
 def free_port() -> int:
