@@ -3,7 +3,8 @@
 import errno
 import os
 import sys
-from io import BufferedWriter, FileIO, TextIOWrapper
+from contextlib import suppress
+from io import BufferedWriter, FileIO, TextIOWrapper, UnsupportedOperation
 from typing import Any
 
 
@@ -20,11 +21,15 @@ class _Stdout(FileIO):
 
 
 def make_ready() -> None:
-    """What is printed arrives or raises Unwritable; where stdout was closed it never does, nor in a file of ours."""
+    """What is printed arrives or raises Unwritable; where stdout was closed it never does, nor in a file of ours.
+
+    Where a program has put something else in its place, that stays.
+    """
     if sys.stdout is None:
         sys.stdout = _text(os.open(os.devnull, os.O_RDONLY), "utf-8", "strict")
-    else:
-        sys.stdout.flush()
+        return
+    sys.stdout.flush()
+    with suppress(UnsupportedOperation):
         sys.stdout = _text(sys.stdout.fileno(), sys.stdout.encoding, sys.stdout.errors)
 
 

@@ -650,6 +650,25 @@ def test_a_full_disk_behind_stdout_ends_with_1_and_one_sentence(arguments: list[
     assert (ended.returncode, ended.stderr) == (1, "stdout cannot be written (No space left on device)\n")
 
 
+def test_a_program_that_has_put_something_else_in_the_place_of_stdout_gets_what_is_printed(folder: Path) -> None:
+    program = """if True:
+        import io, sys
+        from pacs_ai.cli import main
+        sys.argv, sys.stdout = ["pacs-ai", "--version"], io.StringIO()
+        try:
+            main()
+        finally:
+            sys.stderr.write(sys.stdout.getvalue())
+    """
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
+
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert __version__ in ended.stderr
+
+
 def test_a_closed_stdout_ends_with_1_and_one_sentence(folder: Path) -> None:
     line = ["sh", "-c", f"{COMMAND} audit query >&-"]
 
