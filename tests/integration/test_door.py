@@ -192,8 +192,8 @@ def test_a_pdu_that_drips_is_not_waited_for(begun: str, limits: Limits, open_inb
                 slow.sendall(bytes([next(dripping)]))
             return is_ended(slow)
 
-        wait_until(drips_until_the_end)
-    wait_until(lambda: resources() <= before)
+        assert wait_until(drips_until_the_end)
+    assert wait_until(lambda: resources() <= before)
 
 
 def test_an_association_without_traffic_is_aborted(open_inbox: Callable[..., Inbox]) -> None:
