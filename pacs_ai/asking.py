@@ -1,5 +1,6 @@
 """Questions that are put to the audit log of a database, and its answers."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 
@@ -24,9 +25,12 @@ _OPTIONS = {
 Answer = list[AuditEvent] | list[NotAnalysed]
 
 
-def empty_options(given: AuditFilter) -> list[str]:
-    """The options that ask for an empty word, by the names that people know them by."""
-    return [_OPTIONS.get(name, name) for name, value in asdict(given).items() if value == ""]
+def must_say_something(given: AuditFilter, spelt: Callable[[str], str] = str) -> None:
+    """Raises WrongUsage where an option asks for an empty word; it names them as they are `spelt` where they stand."""
+    empty = [spelt(_OPTIONS.get(name, name)) for name, value in asdict(given).items() if value == ""]
+    if empty:
+        message = f"empty: {', '.join(empty)}; say what to look for, or leave it out"
+        raise WrongUsage(message)
 
 
 def put(database: Database, given: AuditFilter, limit: int | None, named: str | None) -> Question:
@@ -35,9 +39,7 @@ def put(database: Database, given: AuditFilter, limit: int | None, named: str | 
     An option that is empty is a mistake, as of a pipe that broke: it asks for nothing, and never for everything. A
     study is named as everywhere; NotFound where nothing has that name, or several have.
     """
-    if empty := empty_options(given):
-        message = f"empty: {', '.join(empty)}; say what to look for, or leave it out"
-        raise WrongUsage(message)
+    must_say_something(given)
     if given.study_instance_uid is not None:
         given = replace(given, study_instance_uid=study_of_the_log(database, given.study_instance_uid))
     saved: dict[str, Options] = {}

@@ -11,7 +11,7 @@ from pacs_ai_storage.named_queries import NamedQuery, NamesAPatient, save_query
 from pacs_ai_storage.readings import readings_of
 from pacs_ai_storage.records import AuditEvent
 
-from pacs_ai.asking import Answer, answer, empty_options, note_use, put, reason_of_nothing
+from pacs_ai.asking import Answer, answer, must_say_something, note_use, put, reason_of_nothing
 from pacs_ai.errors import WrongUsage
 from pacs_ai.naming import one_study
 from pacs_ai.questions import BuiltIn, Question, may_be_saved
@@ -82,9 +82,7 @@ def audit_query(  # noqa: PLR0913 - one parameter for each option
     )
     settings = settings_of(config)
     with existing_database(settings) as database:
-        if empty := [f"--{name.replace('_', '-')}" for name in empty_options(given)]:
-            message = f"empty: {', '.join(empty)}; say what to look for, or leave it out"
-            raise WrongUsage(message)
+        must_say_something(given, lambda name: f"--{name.replace('_', '-')}")
         asked = put(database, given, limit, named)
         if save is not None:
             _keep(database, asked, save)
